@@ -45,7 +45,7 @@ from mcp_types import (
 
 from kling_adapters import load_catalog
 from kling_adapters.testing import PNG
-from tests.support.serving import ALICE, BOB, count_submits, make_settings, serve_app
+from tests.support.serving import ALICE, BOB, count_submits, make_settings, open_http, serve_app
 
 pytestmark = pytest.mark.anyio
 PROMPT = {"prompt": "A lighthouse in fog"}
@@ -371,6 +371,18 @@ async def test_http_keeps_tokens_apart(gateway: Sandbox, tmp_path: Path) -> None
             ):
                 with pytest.raises(MCPError):
                     await work
+
+
+async def test_deleted_video_is_hidden_from_tools(gateway: Sandbox, tmp_path: Path) -> None:
+    with serve_app(make_settings(gateway, tmp_path)) as served:
+        async with open_http_client(served.base_url, ALICE) as client:
+            job_id = (await call(client, "kling-2", **PROMPT))["job_id"]
+            assert (await call(client, "wait", job_id=job_id))["files"]
+            with open_http(served) as http:
+                assert http.delete(f"/v1/videos/{job_id}").status_code == 200
+            assert (await call(client, "list_jobs"))["jobs"] == []
+            with pytest.raises(MCPError):
+                await client.call_tool("status", {"job_id": job_id})
 
 
 def test_http_refuses_wrong_tokens_origins_and_large_bodies(gateway: Sandbox, tmp_path: Path) -> None:

@@ -47,6 +47,11 @@ class Submission:
     error: KlingError | None = None
     is_ended: bool = False
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The stored files, as a job has them: none yet."""
+        return ()
+
 
 class JobService:
     """The jobs of all connections.

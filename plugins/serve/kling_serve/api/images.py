@@ -48,7 +48,7 @@ async def read_image(request: Request) -> Response:
 async def _wait_for_image(studio: Studio, job: Job | Submission) -> Path:
     """Return the file of a job. Raises RequestError."""
     job = await studio.jobs.wait(job.id, WAIT_SECONDS) or job
-    if isinstance(job, Job) and job.files:
+    if job.files:
         return job.files[0]
     if (error := describe_job(studio, job)["error"]) is not None:
         raise RequestError(422, error["message"], error["code"])

@@ -62,7 +62,7 @@ async def read_video(request: Request) -> Response:
     if request.query_params.get("variant", "video") != "video":
         raise RequestError(400, "variant: only the video is available.", "invalid_parameters", "variant")
     job = await find_job(request)
-    if isinstance(job, Submission) or not job.files:
+    if not job.files:
         status = describe_job(get_studio(request), job)["status"]
         raise RequestError(409, f"There is no file; the job is {status}.", "not_ready")
     return ContentResponse(job.files[0], filename=job.files[0].name)

@@ -90,11 +90,8 @@ class Calls:
         key = values.pop("idempotency_key", None)
         if key is not None:
             key = KeyArgument(idempotency_key=key).idempotency_key
-        return (
-            model,
-            await anyio.to_thread.run_sync(convert_texts, values, model.schema, self._read_media),
-            key,
-        )
+        values = await anyio.to_thread.run_sync(convert_texts, values, model.schema, self._read_media)
+        return model, values, key
 
     def _read_media(self, text: str, schema: Mapping[str, Any]) -> str | bytes:
         is_media = "media" in schema.get("x-kling", {})
@@ -132,13 +129,12 @@ class Calls:
 
     def _describe(self, job: Job | Submission) -> tuple[dict[str, Any], list[ResourceLink]]:
         described = describe_job(self.studio, job)
-        files = job.files if isinstance(job, Job) else ()
-        links = [ResourceLink(**_describe_file(job.id, path)) for path in files]
+        links = [ResourceLink(**_describe_file(job.id, path)) for path in job.files]
         body = {"job_id": described.pop("id"), **described}
         if links:
             body["files"] = [link.uri for link in links]
         if links and self.shows_paths:
-            body["paths"] = [str(path) for path in files]
+            body["paths"] = [str(path) for path in job.files]
         if is_running(body):
             body["next"] = "Call `wait` with this job_id."
         return body, links
@@ -153,7 +149,7 @@ class Calls:
         """Return a file. Raises MCPError."""
         handle = uri.removeprefix(_JOBS).partition("/")[0]
         job = await self.studio.submits.find_job(handle, self.owner)
-        files = job.files if isinstance(job, Job) else ()
+        files = job.files if job else ()
         path = next((path for path in files if _make_uri(handle, path) == uri), None)
         if path is None:
             raise MCPError(INVALID_PARAMS, "There is no such file.")

@@ -24,12 +24,12 @@ from mcp_types import (
     METHOD_NOT_FOUND,
     CallToolRequestParams,
     CallToolResult,
+    GetTaskRequestParams,
     ListResourcesResult,
     ListToolsResult,
     PaginatedRequestParams,
     ReadResourceRequestParams,
     ReadResourceResult,
-    RequestParams,
     ServerCapabilities,
     ServerTasksCapability,
 )
@@ -43,7 +43,6 @@ from kling_serve.studio import Studio
 
 OWNER: Final = "mcp"
 """Name of the client on standard input and output, which has no token."""
-MAX_REQUEST: Final = 4 * 1024**2
 EXTENSION: Final = "io.modelcontextprotocol/tasks"
 TASK_VERSION: Final = "2025-11-25"
 """The version of the protocol that has tasks without an extension; it cannot tell that a job cannot be cancelled."""
@@ -52,15 +51,9 @@ _INSTRUCTIONS: Final = (
     "is completed or failed. A job continues without this session; `list_jobs` finds it again. Never repeat a call of "
     "a model's tool because of a lost answer without the same idempotency_key: it would be billed twice."
 )
-_CAPABILITY: Final[dict[str, Any]] = {"list": {}, "requests": {"tools": {"call": {}}}}
+_CAPABILITY: Final = ServerTasksCapability.model_validate({"list": {}, "requests": {"tools": {"call": {}}}})
 _MAX_LISTED: Final = 100
 _POLL_MS: Final = 2000
-
-
-class TaskParams(RequestParams):
-    """The parameters of the requests about one task."""
-
-    task_id: str
 
 
 class JobServer(Server[Any]):
@@ -85,16 +78,16 @@ class JobServer(Server[Any]):
         self.extensions[EXTENSION] = {}
         # The results of handlers have the shapes that the SDK knows, and those of 2025-11-25 have no task.
         self.middleware.append(self._start_task)
-        self.add_request_handler("tasks/get", TaskParams, self._get_task)
-        self.add_request_handler("tasks/result", TaskParams, self._wait_for_task)
+        self.add_request_handler("tasks/get", GetTaskRequestParams, self._get_task)
+        self.add_request_handler("tasks/result", GetTaskRequestParams, self._wait_for_task)
         self.add_request_handler("tasks/list", PaginatedRequestParams, self._list_tasks)
-        self.add_request_handler("tasks/cancel", TaskParams, self._cancel_task)
+        self.add_request_handler("tasks/cancel", GetTaskRequestParams, self._cancel_task)
 
     def get_capabilities(self, *args: Any, **options: Any) -> ServerCapabilities:
         """Return the capabilities, with tasks for versions that have no extensions."""
         capabilities = super().get_capabilities(*args, **options)
         if options.get("protocol_version") is None:
-            capabilities.tasks = ServerTasksCapability.model_validate(_CAPABILITY)
+            capabilities.tasks = _CAPABILITY
         return capabilities
 
     def _find_calls(self, context: Any) -> Calls:
@@ -135,7 +128,7 @@ class JobServer(Server[Any]):
         # The client of the SDK refuses a result of a call without content, also that of a task.
         return {"task": _describe_task(result.structured_content), "content": []}
 
-    async def _get_task(self, context: Any, params: TaskParams) -> dict[str, Any]:
+    async def _get_task(self, context: Any, params: GetTaskRequestParams) -> dict[str, Any]:
         result = await self._show_job(context, "status", params)
         task = _describe_task(result.structured_content)
         if context.protocol_version == TASK_VERSION:
@@ -144,7 +137,7 @@ class JobServer(Server[Any]):
             task["result"] = _dump(result)
         return task
 
-    async def _wait_for_task(self, context: Any, params: TaskParams) -> dict[str, Any]:
+    async def _wait_for_task(self, context: Any, params: GetTaskRequestParams) -> dict[str, Any]:
         """Wait until a task has ended, however long that takes, and return its result."""
         while is_running((result := await self._show_job(context, "wait", params)).structured_content):
             pass
@@ -154,14 +147,14 @@ class JobServer(Server[Any]):
         listed = await self._call(context, "list_jobs", {"limit": _MAX_LISTED})
         return {"tasks": [_describe_task(job) for job in listed.structured_content["jobs"]]}
 
-    async def _cancel_task(self, context: Any, params: TaskParams) -> dict[str, Any]:
+    async def _cancel_task(self, context: Any, params: GetTaskRequestParams) -> dict[str, Any]:
         """Acknowledge a cancellation. The job continues, because the gateway bills it."""
         await self._show_job(context, "status", params)
         if context.protocol_version == TASK_VERSION:  # the answer would have to say that it is cancelled
             raise MCPError(METHOD_NOT_FOUND, "A job cannot be cancelled: the gateway bills it.")
         return {}
 
-    async def _show_job(self, context: Any, tool: str, params: TaskParams) -> Any:
+    async def _show_job(self, context: Any, tool: str, params: GetTaskRequestParams) -> Any:
         """Return the answer of a tool about a job as the result of the job, which is an error if it has failed."""
         result = await self._call(context, tool, {"job_id": params.task_id})
         result.is_error = result.structured_content["status"] == "failed"
@@ -195,9 +188,7 @@ def _dump(result: CallToolResult) -> dict[str, Any]:
 
 def make_http_manager(studio: Studio) -> StreamableHTTPSessionManager:
     """Return the server for streamable HTTP. No session is kept, so a restart loses none."""
-    return StreamableHTTPSessionManager(
-        JobServer(studio), json_response=True, stateless=True, max_request_body_size=MAX_REQUEST
-    )
+    return StreamableHTTPSessionManager(JobServer(studio), json_response=True, stateless=True)
 
 
 def run(settings: Settings) -> None:
