@@ -71,6 +71,17 @@ class Model:
         """True if the model takes no new jobs."""
         return "retired" in self.facts
 
+    @property
+    def image_parameters(self) -> list[str]:
+        """The parameters that take an image or a list of images, required ones first."""
+        required = self.schema.get("required", ())
+        names = [
+            name
+            for name, declared in self.schema["properties"].items()
+            if declared.get("items", declared).get("x-kling", {}).get("media") == "image"
+        ]
+        return sorted(names, key=lambda name: name not in required)
+
     def make_params(self, values: Mapping[str, Any]) -> Params:
         """Return the parameters of a job. Raises ParamsInvalid with every problem."""
         return self.kind.model_validate(dict(values))

@@ -75,7 +75,7 @@ def _map_size(value: Any, model: Model) -> tuple[str, Any]:
 
 
 def _map_reference(value: Any, model: Model) -> tuple[str, Any]:
-    """Return the first media parameter of the kind of a file, required ones first, and its value."""
+    """Return the first parameter that takes an image, required ones first, and its value."""
     if isinstance(value, dict):
         value = cast("dict[str, Any]", value).get("image_url")
     if not isinstance(value, str | bytes):
@@ -83,15 +83,10 @@ def _map_reference(value: Any, model: Model) -> tuple[str, Any]:
             "input_reference",
             'expected a file, a URL, or {"image_url": "..."}. Uploaded file ids do not exist',
         )
-    required = model.schema.get("required", ())
-    properties: Mapping[str, Mapping[str, Any]] = model.schema["properties"]
-    for name in sorted(properties, key=lambda name: name not in required):
-        item = properties[name].get("items", {})
-        if item.get("x-kling", {}).get("media") == "image":
-            return name, [value]
-        if properties[name].get("x-kling", {}).get("media") == "image":
-            return name, value
-    raise _refuse("input_reference", f"{model.slug} takes no image. Leave it out")
+    if not model.image_parameters:
+        raise _refuse("input_reference", f"{model.slug} takes no image. Leave it out")
+    name = model.image_parameters[0]
+    return name, [value] if "items" in model.schema["properties"][name] else value
 
 
 def _refuse(field: str, problem: str) -> RequestError:

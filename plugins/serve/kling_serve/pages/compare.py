@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -71,15 +70,8 @@ def can_compare(model: Model) -> bool:
 
 def find_image(model: Model) -> str | None:
     """Return the required parameter for an image; None for a model that needs none."""
-    for name in model.schema.get("required", ()):
-        declared = model.schema["properties"][name]
-        if _takes_image(declared) or _takes_image(declared.get("items", {})):
-            return str(name)
-    return None
-
-
-def _takes_image(schema: Mapping[str, Any]) -> bool:
-    return bool(schema.get("x-kling", {}).get("media") == "image")
+    required = model.schema.get("required", ())
+    return next((name for name in model.image_parameters if name in required), None)
 
 
 async def run_comparison(request: Request) -> Response:
