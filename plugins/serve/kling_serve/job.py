@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, cast
 
-from kling_adapters import JournalEntry
+from kling_adapters import JournalEntry, KlingError, Params
 from kling_serve.connections import Connection
 
 RUNNING_STATES: Final = frozenset({"SUBMITTING", "QUEUED", "PROCESSING"})
@@ -112,6 +112,33 @@ class Job:
         if not isinstance(seconds, int | float) or not math.isfinite(seconds) or seconds <= 0:
             return None
         return float(seconds)
+
+
+@dataclass(eq=False)
+class Submission:
+    """A submit that was accepted by this process.
+
+    Attributes:
+        id: The id of the job, its handle.
+        connection: The gateway.
+        params: The parameters.
+        owner: Tag of the job in the journal.
+        error: The error that ended the submit; None while there is none.
+        is_ended: Whether the submit has been answered, or has failed.
+
+    """
+
+    id: str
+    connection: Connection
+    params: Params
+    owner: str
+    error: KlingError | None = None
+    is_ended: bool = False
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The stored files, as a job has them: none yet."""
+        return ()
 
 
 def make_job(connection: Connection, entry: JournalEntry, version: int = 0) -> Job:

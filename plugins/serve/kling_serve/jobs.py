@@ -9,14 +9,13 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from kling_adapters import JobExpired, JobFailed, KlingError, Params, StorageError
 from kling_serve.claims import check_key, claim
-from kling_serve.connections import Connection, Connections
-from kling_serve.job import Job
+from kling_serve.connections import Connections
+from kling_serve.job import Job, Submission
 from kling_serve.searches import is_search_due
 from kling_serve.watch import Watch
 
@@ -24,33 +23,6 @@ log = logging.getLogger("kling_serve")
 
 _RETRY_SECONDS: Final = 30.0
 """Seconds after which a job is driven again whose gateway could not be asked or whose files could not be stored."""
-
-
-@dataclass(eq=False)
-class Submission:
-    """A submit that was accepted by this process.
-
-    Attributes:
-        id: The id of the job, its handle.
-        connection: The gateway.
-        params: The parameters.
-        owner: Tag of the job in the journal.
-        error: The error that ended the submit; None while there is none.
-        is_ended: Whether the submit has been answered, or has failed.
-
-    """
-
-    id: str
-    connection: Connection
-    params: Params
-    owner: str
-    error: KlingError | None = None
-    is_ended: bool = False
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The stored files, as a job has them: none yet."""
-        return ()
 
 
 class JobService:

@@ -12,8 +12,8 @@ from typing import Any, Final
 from kling_adapters import Params, ParamsInvalid, UnknownModel
 from kling_serve.claims import KEY_DIGITS, check_key
 from kling_serve.connections import Connections
-from kling_serve.job import Job, find_handle
-from kling_serve.jobs import JobService, Submission
+from kling_serve.job import Job, Submission, find_handle
+from kling_serve.jobs import JobService
 from kling_serve.ledger import Ledger, LimitReached
 from kling_serve.models import Models
 from kling_serve.tokens import Limits

@@ -14,8 +14,7 @@ from starlette.routing import Route
 from kling_serve.api.bodies import read_body
 from kling_serve.api.errors import ContentResponse, RequestError
 from kling_serve.api.jobs import describe_job, find_job, show_job, submit
-from kling_serve.job import Job
-from kling_serve.jobs import Submission
+from kling_serve.job import Job, Submission
 from kling_serve.studio import Studio, get_studio
 
 WAIT_SECONDS: Final = 50.0

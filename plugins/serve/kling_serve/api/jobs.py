@@ -13,8 +13,7 @@ from kling_adapters import OutputKind, ParamsInvalid
 from kling_serve.api.errors import RequestError, describe_error
 from kling_serve.api.mapping import LENGTHS, map_body
 from kling_serve.api.models import find_model
-from kling_serve.job import Job
-from kling_serve.jobs import Submission
+from kling_serve.job import Job, Submission
 from kling_serve.progress import expect_duration
 from kling_serve.searches import SEARCH_SECONDS
 from kling_serve.studio import Studio, get_studio

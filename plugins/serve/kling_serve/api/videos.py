@@ -12,7 +12,7 @@ from starlette.routing import Route
 from kling_serve.api.bodies import read_body
 from kling_serve.api.errors import ContentResponse, RequestError
 from kling_serve.api.jobs import describe_job, find_job, find_output, is_running, show_job, submit
-from kling_serve.jobs import Submission
+from kling_serve.job import Submission
 from kling_serve.studio import get_studio
 
 

@@ -28,8 +28,7 @@ from kling_adapters import KlingError
 from kling_serve.api.bodies import convert_texts
 from kling_serve.api.errors import describe_error
 from kling_serve.api.jobs import describe_job, is_running
-from kling_serve.job import Job
-from kling_serve.jobs import Submission
+from kling_serve.job import Job, Submission
 from kling_serve.mcp_server.media import read_media
 from kling_serve.mcp_server.tools import (
     JOB_TOOLS,
