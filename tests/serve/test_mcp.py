@@ -129,6 +129,19 @@ async def test_wait_returns_with_a_handle_and_another_session_finds_the_job(tmp_
     assert count_submits(gateway) == 1
 
 
+async def test_wait_lasts_while_a_lost_submit_is_searched(tmp_path: Path) -> None:
+    """Whoever waits for the end asks again at once, and `tasks/result` would do nothing else."""
+    lost = Fault("reset-late", 1, "POST", "/v2/*")
+    with Sandbox(timing="polls:1000", faults=[lost]) as gateway:
+        gateway.delay_history(1e6)
+        async with open_client(make_settings(gateway, tmp_path)) as client:
+            job = await call(client, "kling-2", **PROMPT)
+            started = anyio.current_time()
+            waited = await call(client, "wait", job_id=job["job_id"], seconds=1)
+            assert (waited["status"], anyio.current_time() - started >= 1) == ("in_progress", True)
+            gateway.delay_history(0.0)
+
+
 async def test_same_key_starts_one_job(gateway: Sandbox, tmp_path: Path) -> None:
     settings, ids = make_settings(gateway, tmp_path), set()
     for _ in range(2):

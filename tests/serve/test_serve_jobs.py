@@ -134,7 +134,7 @@ def test_uncertain_submit_is_explained_and_reconciled(open_studio: OpenStudio, s
     sandbox.delay_history(1e6)
     browser = open_studio(**account(sandbox))
     job_id = run_job(browser, "kling-2", prompt="a fox")
-    call(browser, get_parts(browser).jobs.wait, job_id, 30.0)
+    call(browser, get_parts(browser).jobs.wait, job_id, 5.0)
     page = browser.get(f"/jobs/{job_id}").text
     assert "Uncertain" in page
     assert "It is not repeated by itself" in page

@@ -16,7 +16,7 @@ from kling_adapters import JobExpired, JobFailed, KlingError, Params, StorageErr
 from kling_serve.claims import check_key, claim
 from kling_serve.connections import Connections
 from kling_serve.job import Job, Submission
-from kling_serve.searches import is_search_due
+from kling_serve.searches import is_search_due, is_searched
 from kling_serve.watch import Watch
 
 log = logging.getLogger("kling_serve")
@@ -209,11 +209,14 @@ class JobService:
         return self.watch.jobs.get(job_id)
 
     async def wait(self, job_id: str, timeout: float) -> Job | None:
-        """Wait until a job has ended and its files are stored, for `timeout` seconds at most, and return it."""
+        """Wait until a job has ended and its files are stored, for `timeout` seconds at most, and return it.
+
+        The job of an uncertain submit has not ended while it is searched.
+        """
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
         job = await self.find(job_id)
-        while (job is None or job.is_unfinished) and (rest := end - loop.time()) > 0:
+        while (job is None or job.is_unfinished or is_searched(job)) and (rest := end - loop.time()) > 0:
             await self.watch.wait(self.watch.version, rest)
             job = self.watch.jobs.get(job_id)
         return job

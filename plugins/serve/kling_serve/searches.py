@@ -17,6 +17,11 @@ _SEARCH_INTERVAL: Final = 30.0
 """Seconds between two searches for jobs that are likely to be listed."""
 
 
+def is_searched(job: Job) -> bool:
+    """Return whether the job of an uncertain submit is likely to be found still, so that it counts as running."""
+    return job.is_uncertain and time.time() < job.entry.created + SEARCH_SECONDS
+
+
 def is_search_due(job: Job) -> bool:
     """Return whether the history may list the job of an uncertain submit by now."""
     if not job.is_uncertain or job.entry.looked is None:

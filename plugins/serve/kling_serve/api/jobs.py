@@ -15,7 +15,7 @@ from kling_serve.api.mapping import LENGTHS, map_body
 from kling_serve.api.models import find_model
 from kling_serve.job import Job, Submission
 from kling_serve.progress import expect_duration
-from kling_serve.searches import SEARCH_SECONDS
+from kling_serve.searches import is_searched
 from kling_serve.studio import Studio, get_studio
 
 _MAX_KEY: Final = 255
@@ -96,8 +96,7 @@ def describe_job(studio: Studio, job: Job | Submission) -> dict[str, Any]:
             error={"code": "submit_failed", "message": str(job.error)} if job.error else None,
         )
     entry, values = job.entry, job.entry.params
-    is_searched = job.is_uncertain and time.time() - entry.created < SEARCH_SECONDS
-    status = "in_progress" if is_searched else _STATUSES.get(job.state, "failed")
+    status = "in_progress" if is_searched(job) else _STATUSES.get(job.state, "failed")
     failure = _ERRORS.get(job.state) if status == "failed" else None
     return _describe(
         job.id,
