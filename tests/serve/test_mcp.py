@@ -130,7 +130,7 @@ async def test_wait_returns_with_a_handle_and_another_session_finds_the_job(tmp_
 
 
 async def test_wait_lasts_while_a_lost_submit_is_searched(tmp_path: Path) -> None:
-    """Whoever waits for the end asks again at once, and `tasks/result` would do nothing else."""
+    """A caller that waits for the end asks again at once, and `tasks/result` would do nothing else."""
     lost = Fault("reset-late", 1, "POST", "/v2/*")
     with Sandbox(timing="polls:1000", faults=[lost]) as gateway:
         gateway.delay_history(1e6)

@@ -71,7 +71,10 @@ async def read_video(request: Request) -> Response:
 async def delete_video(request: Request) -> Response:
     """Delete the files of a job that has ended. Its entry stays in the journal."""
     job = await find_job(request)
-    if isinstance(job, Submission) or is_running(describe_job(get_studio(request), job)):
+    if isinstance(job, Submission):
+        message = "The job is not submitted yet, or its submit has failed. There is no file to delete."
+        raise RequestError(409, message, "not_ready")
+    if is_running(describe_job(get_studio(request), job)):
         message = (
             "The job is running and cannot be cancelled: the gateway bills it. Delete it when it has ended."
         )
