@@ -203,7 +203,7 @@ def read_files(body: dict[str, Any], returns: Any) -> list[Artifact]:
 def test_described_files_are_read() -> None:
     video = {"url": URL, "content_type": "video/mp4", "file_size": 1}
     assert read_files(
-        {"video": video, "audio": URL, "images": [{"url": URL, "content_type": 7}]}, "text"
+        {"video": video, "audio": URL, "images": [{"url": URL, "content_type": 7, "file_size": 0}]}, "text"
     ) == [
         Artifact(URL, "video", "video/mp4", 1),
         Artifact(URL, "audio"),
