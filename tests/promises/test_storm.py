@@ -12,10 +12,12 @@ from typing import Any
 
 import av
 import httpx
+import pytest
 from kling_sandbox import Faults, ReceivedRequest, Sandbox
 
 from kling_adapters import Outcome, SubmitUncertain, WaitTimeout
 from kling_adapters.journal.journal import Journal
+from kling_adapters.protocol import reconcile
 from tests.support.clients import Client, OpenClient
 
 from . import storm
@@ -54,8 +56,13 @@ def test_late_rows_are_found_by_a_later_resume(open_client: OpenClient, tmp_path
         check_files_and_journal(sandbox, outcomes, tmp_path)
 
 
-def test_resubmission_leaves_no_submit_uncertain(open_client: OpenClient, tmp_path: Path) -> None:
+def test_resubmission_leaves_no_submit_uncertain(
+    open_client: OpenClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     journal = tmp_path / "journal.sqlite3"
+    # The history has 5 s for an answer, 50 ms on the fast clock: a busy machine needs more, and without an answer a
+    # submit is not repeated.
+    monkeypatch.setattr(reconcile, "LOOK_BUDGET", 60.0)
     with storm.sandbox(storm.late_rows(JOBS, storm.LONGEST_USUAL_DELAY)) as sandbox:
         clock = storm.FastClock()
         client = open_client(sandbox, journal=journal, clock=clock, resubmit_after=RESUBMIT_AFTER)
