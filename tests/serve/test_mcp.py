@@ -142,6 +142,17 @@ async def test_wait_lasts_while_a_lost_submit_is_searched(tmp_path: Path) -> Non
             gateway.delay_history(0.0)
 
 
+async def test_wait_lasts_for_a_job_of_another_gateway(tmp_path: Path) -> None:
+    """A process that uses its gateway may change it; a wait that returned at once would be repeated without end."""
+    with Sandbox(timing="polls:1000") as first, Sandbox() as second:
+        async with open_client(make_settings(first, tmp_path)) as client:
+            job = await call(client, "kling-2", **PROMPT)
+        async with open_client(make_settings(second, tmp_path)) as client:
+            started = anyio.current_time()
+            waited = await call(client, "wait", job_id=job["job_id"], seconds=1)
+            assert (waited["status"] == "failed", anyio.current_time() - started >= 1) == (False, True)
+
+
 async def test_same_key_starts_one_job(gateway: Sandbox, tmp_path: Path) -> None:
     settings, ids = make_settings(gateway, tmp_path), set()
     for _ in range(2):

@@ -49,6 +49,11 @@ class Job:
         return self.entry.is_unfinished and not self.is_abandoned
 
     @property
+    def is_open(self) -> bool:
+        """True if the job can still change, here or in a process that uses its gateway."""
+        return self.entry.is_unfinished and self.state != "LOST"
+
+    @property
     def state(self) -> str:
         """The state of the entry; LOST for an unfinished job of a sandbox that has ended, STORING before its files."""
         is_open = self.entry.is_unfinished or self.entry.state == "UNCERTAIN"

@@ -216,7 +216,7 @@ class JobService:
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
         job = await self.find(job_id)
-        while (job is None or job.is_unfinished or is_searched(job)) and (rest := end - loop.time()) > 0:
+        while (job is None or job.is_open or is_searched(job)) and (rest := end - loop.time()) > 0:
             await self.watch.wait(self.watch.version, rest)
             job = self.watch.jobs.get(job_id)
         return job

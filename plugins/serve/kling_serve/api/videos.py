@@ -72,7 +72,7 @@ async def delete_video(request: Request) -> Response:
     """Delete the files of a job that has ended. Its entry stays in the journal."""
     job = await find_job(request)
     if isinstance(job, Submission):
-        message = "The job is not submitted yet, or its submit has failed. There is no file to delete."
+        message = "The job has no file to delete: it is not submitted yet, or its submit has failed."
         raise RequestError(409, message, "not_ready")
     if is_running(describe_job(get_studio(request), job)):
         message = (

@@ -66,7 +66,7 @@ class Calls:
     async def call(self, name: str, arguments: Mapping[str, Any]) -> CallToolResult:
         """Call a tool. Errors are results, so that a model can correct its call.
 
-        Raises MCPError if there is no such tool, or the token has no such job.
+        Raises MCPError for the name of an unknown tool, and for the id of a job that the token does not have.
         """
         try:
             if name in JOB_TOOLS:
@@ -83,7 +83,7 @@ class Calls:
         """Return the model of a tool, the parameters of a job, and its key."""
         slug = name_tools(self.studio.models).get(tool)
         if slug is None:
-            raise MCPError(INVALID_PARAMS, f"There is no tool {tool[:100]!r}.")
+            raise MCPError(INVALID_PARAMS, f"Unknown tool {tool[:100]!r}. List the tools.")
         model = self.studio.models.find(slug)
         values = {name: value for name, value in arguments.items() if value is not None}
         key = values.pop("idempotency_key", None)

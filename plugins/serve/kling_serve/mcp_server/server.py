@@ -46,6 +46,7 @@ OWNER: Final = "mcp"
 EXTENSION: Final = "io.modelcontextprotocol/tasks"
 TASK_VERSION: Final = "2025-11-25"
 """The version of the protocol that has tasks without an extension; it cannot tell that a job cannot be cancelled."""
+_VERSION: Final = version("kling-serve")
 _INSTRUCTIONS: Final = (
     "Each model is a tool that starts a paid job and returns its id at once. Call `wait` with the id until the status "
     "is completed or failed. A job continues without this session; `list_jobs` finds it again. Never repeat a call of "
@@ -67,7 +68,7 @@ class JobServer(Server[Any]):
     def __init__(self, studio: Studio) -> None:
         super().__init__(
             "kling",
-            version=version("kling-serve"),
+            version=_VERSION,
             instructions=_INSTRUCTIONS,
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
