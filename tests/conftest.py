@@ -10,6 +10,7 @@ import os
 import ssl
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,8 @@ settings.register_profile(
 )
 settings.load_profile("any machine")
 
+_NUMBERS = count(1)
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _journal_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -45,16 +48,12 @@ def _journal_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(autouse=True)
-def _journal_of_the_module(
-    _journal_of_the_session: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Give the tests of a file their own journal, which processes that they start inherit.
+def _journal_of_the_test(_journal_of_the_session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test its own journal, which processes that it starts inherit.
 
-    A journal keeps the rate limit of a gateway, and a later test may get the port of an earlier one. One for each test
-    would be safer still, but to create it takes longer than most tests.
+    A journal keeps the rate limit of a gateway, and a later test may get the port of an earlier one.
     """
-    journal = _journal_of_the_session.with_stem(f"{request.path.parent.name}-{request.path.stem}")
-    monkeypatch.setenv("KLING_JOURNAL", str(journal))
+    monkeypatch.setenv("KLING_JOURNAL", str(_journal_of_the_session.with_stem(f"journal-{next(_NUMBERS)}")))
 
 
 @pytest.fixture(autouse=True, scope="session")
