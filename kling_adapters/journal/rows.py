@@ -71,7 +71,7 @@ def encode_columns(columns: Columns) -> Row:
     return {name: encode_value(value) for name, value in row.items()}
 
 
-CHANGED: Final = "updated >= ?1 OR ?1 = 0"
+CHANGED: Final = "max(ifnull(updated, 0), 0) >= ?"
 """Condition of entries that changed since a time; 0 selects all of them, whatever a damaged one has there."""
 
 
