@@ -15,7 +15,8 @@ from kling_adapters.protocol.batch_requests import Request
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.catalog import Catalog
 from kling_adapters.schema.checks import REPEATED
-from kling_adapters.schema.fields import dump_set_fields, list_names
+from kling_adapters.schema.declared import read_declared
+from kling_adapters.schema.fields import dump_set_fields
 from kling_adapters.schema.params import Params
 from kling_adapters.schema.unchecked import validate_others
 
@@ -67,7 +68,7 @@ def _prepare(
     else:
         valid = kind.model_validate(params, context=context)
     slug = valid.adapter.slug
-    spec_names = {*list_names(type(valid)), *valid.adapter.renamed} if extra else ()
+    spec_names = {*read_declared(type(valid)), *valid.adapter.renamed} if extra else ()
     problems = [
         Problem(name, "is a known parameter; pass it directly, not in extra")
         for name in extra

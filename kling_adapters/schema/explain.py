@@ -16,8 +16,8 @@ from kling_adapters.errors import MAX_SHOWN_PROBLEMS
 from kling_adapters.media.inputs import describe_media
 from kling_adapters.media.reader import is_local
 from kling_adapters.problems import Problem
-from kling_adapters.schema.declared import Model
-from kling_adapters.schema.fields import FieldPath, find_choices, find_model, list_names
+from kling_adapters.schema.declared import Model, read_declared
+from kling_adapters.schema.fields import FieldPath, find_choices, find_model
 from kling_adapters.schema.param_types import EXPECTED_MEDIA
 from kling_adapters.schema.paths import format_location, parse_location
 from kling_adapters.schema.renames import find_renamed
@@ -72,7 +72,7 @@ def rule_error(model: Model, problem: Problem) -> InitErrorDetails:
         template += "; allowed: {allowed}"
     error = PydanticCustomError("rule", template, context)
     path = problem.path
-    location = (path,) if path in list_names(model) else parse_location(path)
+    location = (path,) if path in read_declared(model) else parse_location(path)
     return InitErrorDetails(type=error, loc=location, input=problem.value)
 
 
@@ -138,7 +138,7 @@ def _explain_unknown(model: Model, location: FieldPath, *, is_shown: bool) -> tu
         return "unknown parameter", None
     if present := find_renamed(holder).get(str(name)):
         return f"is the old name of {present}, which is also set; pass {present} only", None
-    return "unknown parameter", find_closest(str(name), list_names(holder) if is_shown else [])
+    return "unknown parameter", find_closest(str(name), read_declared(holder) if is_shown else [])
 
 
 def _explain_limit(kind: str, value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
@@ -159,15 +159,19 @@ def _show(value: Any) -> str:
 def find_closest(name: Any, choices: Iterable[str]) -> str | None:
     """Return the choice that a name is probably a misspelling of."""
     # A very long text is not a misspelt name, and comparing it takes minutes.
-    if not isinstance(name, str) or len(name) > _MAX_NAME_LENGTH:
+    if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME_LENGTH:
         return None
-    # difflib takes long, and its ratio is never larger than that of the letters in common.
+    if name.isdecimal():
+        # One number is not a misspelling of another.
+        choices = [choice for choice in choices if not choice.isdecimal()]
+    # difflib takes long, and its ratio is never larger than that of the lengths, or of the letters in common.
     letters = set(name)
+    counts = [name.count(letter) for letter in letters]
     similar = [
         choice
         for choice in choices
-        if not letters.isdisjoint(choice)
-        and 2.0 * sum(map(choice.count, letters)) / (len(name) + len(choice)) >= _CLOSE_RATIO
+        if (fewest := _CLOSE_RATIO / 2 * (len(name) + len(choice))) <= len(name)
+        and sum(map(min, counts, map(choice.count, letters))) >= fewest
     ]
     ratios = [
         (ratio, choice)

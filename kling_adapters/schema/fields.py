@@ -56,11 +56,6 @@ def dump_set_fields(value: Any, *, with_defaults: bool = False) -> Any:
     return value
 
 
-def list_names(model: Model) -> list[str]:
-    """Return the gateway's names of the parameters."""
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
 def iter_members(model: Model, data: Mapping[str, Any]) -> Iterator[tuple[str, Any, FieldInfo]]:
     """Yield the gateway's name, the value and the field of every set parameter."""
     for name, field in model.model_fields.items():
@@ -168,8 +163,7 @@ def find_choices(model: Model, path: FieldPath) -> Sequence[Any]:
 
 def _find_parameter(model: Model, name: str) -> Parameter | None:
     parameters = read_declared(model)
-    by_attribute = (parameter for parameter in parameters.values() if parameter.attribute == name)
-    return parameters.get(name) or next(by_attribute, None)
+    return parameters.get(name) or parameters.get(map_wire_names(model).get(name, ""))
 
 
 def find_length_errors(shape: Shape, value: Any, path: FieldPath = ()) -> list[InitErrorDetails]:

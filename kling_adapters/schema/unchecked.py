@@ -10,8 +10,8 @@ from pydantic import Field, create_model
 
 from kling_adapters.errors import ParamsInvalid
 from kling_adapters.problems import Problem
+from kling_adapters.schema.declared import read_declared
 from kling_adapters.schema.explain import find_closest
-from kling_adapters.schema.fields import list_names
 from kling_adapters.schema.params import Params
 
 
@@ -34,7 +34,7 @@ def validate_others(
 
     """
     names = {name: _find_wire_name(model, name) for name in unchecked}
-    spec_names, set_names = list_names(model), {_find_wire_name(model, name) for name in params}
+    spec_names, set_names = read_declared(model), {_find_wire_name(model, name) for name in params}
     problems = [
         Problem(
             name, "unknown parameter; pass it in extra to send it", suggestion=find_closest(name, spec_names)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from pydantic_core import InitErrorDetails
 
 from kling_adapters import _text
 from kling_adapters._warnings import UnknownParameter, warn_caller
-from kling_adapters.schema.declared import Model
+from kling_adapters.schema.declared import Model, read_declared
 from kling_adapters.schema.explain import find_closest
-from kling_adapters.schema.fields import list_names
 from kling_adapters.schema.renames import find_renamed
 
 
 def warn_of_unknown(model: Model, data: Mapping[str, Any]) -> None:
     """Warn the caller of the parameters in a call that the model does not have, once for all of them."""
-    declared_names = list_names(model)
+    declared_names = read_declared(model)
     # A name in Python stands for the gateway's name, unless that is set, too.
     attributes = {name for name, field in model.model_fields.items() if field.alias not in data}
     names = [name for name in data if name not in {*declared_names, *attributes}]
@@ -49,7 +48,7 @@ def accepts_unknown(model: Model) -> bool:
     return model.model_config.get("extra") == "allow"
 
 
-def _describe(name: str, declared_names: list[str]) -> str:
+def _describe(name: str, declared_names: Iterable[str]) -> str:
     close = find_closest(name, declared_names)
     hint = f" (did you mean {_text.escape(close)}?)" if close else ""
     return f"{_text.escape(_text.shorten(name, 80))}{hint}"

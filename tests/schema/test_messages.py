@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 from pydantic import Field
@@ -219,6 +219,8 @@ class Model(Params):
     abcde: str = ""
     no: str = ""
     nooo: str = ""
+    seconds: str = ""
+    size: Literal["8", "88", "1080p"] = "8"
     long_name: Annotated[str, Field(alias="n" * 100)] = ""
 
 
@@ -232,6 +234,8 @@ class Model(Params):
         ("n" * 101, None),
         ("n", "no"),
         ("noo", "nooo"),
+        ("sec", "seconds"),
+        ("sesese", None),
         ("", None),
     ],
 )
@@ -242,3 +246,11 @@ def test_similar_name_is_suggested(name: str, suggestion: str | None) -> None:
         "unknown parameter",
         suggestion,
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "suggestion"), [("888", None), ("1080", "1080p"), ("88p", "88"), ("", None)]
+)
+def test_number_is_no_misspelling_of_another(value: str, suggestion: str | None) -> None:
+    [problem] = invalid(Model, size=value).problems
+    assert (problem.allowed, problem.suggestion) == ("'8', '88', '1080p'", suggestion)
