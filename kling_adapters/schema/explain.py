@@ -159,7 +159,7 @@ def _show(value: Any) -> str:
 def find_closest(name: Any, choices: Iterable[str]) -> str | None:
     """Return the choice that a name is probably a misspelling of."""
     # A very long text is not a misspelt name, and comparing it takes minutes.
-    if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME_LENGTH:
+    if not isinstance(name, str) or len(name) > _MAX_NAME_LENGTH:
         return None
     if name.isdecimal():
         # One number is not a misspelling of another.
