@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from kling_sandbox import Sandbox
 
 import kling_adapters as ka
-from kling_adapters.protocol.file_names import FIELDS, FileName, check_unique_per_job, split_destination
+from kling_adapters import KlingError
+from kling_adapters.protocol.file_names import (
+    FIELDS,
+    FileName,
+    check_unique_per_job,
+    safe_stem,
+    split_destination,
+)
+from kling_adapters.testing import PNG
 from tests.support.clients import OpenClient
+from tests.support.output_files import list_files
+from tests.support.scripted_server import (
+    Reply,
+    ScriptedServer,
+    gateway_script,
+    result_reply,
+    submit_reply,
+)
 
 TODAY = datetime.now(UTC).date().isoformat()
 
@@ -203,3 +222,68 @@ def test_unrecognized_content_takes_the_given_name(extension: str) -> None:
 @pytest.mark.parametrize("save_to", ["renders", "{request_id}", "s3://b/{request_id}.mp4"])
 def test_unique_destination_is_accepted(save_to: str) -> None:
     check_unique_per_job(save_to)
+
+
+HOSTILE = [
+    "../../etc/passwd",
+    "/etc/passwd",
+    "..",
+    ".",
+    "....//....//x",
+    "C:\\windows\\x",
+    "a\\..\\..\\b",
+    "~root",
+    "-rf",
+    ".hidden",
+    "x" * 300,
+    "é" * 300,
+    "日本",
+    "a b;c|d&e$(f)`g`",
+    "con",
+    "%2e%2e%2f",
+]
+
+
+@pytest.mark.parametrize("request_id", HOSTILE, ids=lambda text: text[:20])
+def test_hostile_request_ids_give_safe_names(
+    request_id: str, server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+) -> None:
+    images = [{"url": f"{server.url}/files/{n}", "file_name": request_id} for n in (1, 2)]
+    server.play(
+        gateway_script(
+            submit=[submit_reply(request_id)],
+            result=[result_reply(images=images)],
+            files=lambda received: Reply(200, PNG + received.path.encode()),
+        )
+    )
+    inside = tmp_path / "in" / "side"
+    saved = open_client(server).save_job(inside)
+    # Two images are two files, under names that are nothing but names.
+    assert list_files(tmp_path) == sorted(file.path for file in saved)
+    assert {path.parent for path in list_files(tmp_path)} == {inside}
+    assert sorted(file.path.read_bytes() for file in saved) == [PNG + b"/files/1", PNG + b"/files/2"]
+    for file in saved:
+        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,180}\.png", file.path.name)
+        assert hashlib.sha256(file.path.read_bytes()).hexdigest() == file.sha256
+
+
+@pytest.mark.parametrize("request_id", ["nul\0", "new\nline", "\x1b[2J", "\u202e"])
+def test_unprintable_ids_are_not_ids(
+    request_id: str, server: ScriptedServer, open_client: OpenClient
+) -> None:
+    server.play(gateway_script(submit=[submit_reply(request_id)]))
+    with pytest.raises(KlingError, match="without a request id"):
+        open_client(server).submit_job()
+
+
+@given(st.lists(st.text(max_size=400), max_size=3))
+def test_stem_is_a_safe_file_name(parts: list[str]) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,180}", safe_stem(*parts))
+
+
+def test_refused_characters_of_a_stem_become_underscores() -> None:
+    assert re.fullmatch("a_b-c-[0-9a-f]{12}", safe_stem("a /b", "c"))
+
+
+def test_long_ids_get_different_names() -> None:
+    assert safe_stem("kling-2", "x" * 300 + "1") != safe_stem("kling-2", "x" * 300 + "2")
