@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 
-from kling_adapters import ConfigError, StorageError
+from kling_adapters import ConfigError, StorageError, api_errors, errors
 from kling_adapters.hook_objects import InstantAuth
-from kling_adapters.protocol import keys
-from kling_adapters.protocol.gateway import Gateway
-from kling_adapters.protocol.messages import Key
+from kling_adapters.protocol import keys, messages
 from kling_adapters.protocol.records import call_quietly, record
-from kling_adapters.protocol.session import Session
-from tests.support.scripted_flow import run
-
-GATEWAY = Gateway("https://api.example.com")
+from kling_adapters.protocol.session import JobRef, Session
+from kling_adapters.protocol.submit import run_sync, submit
+from kling_adapters.protocol.wait import query_credits, query_status, wait
+from tests.protocol.conftest import ACCEPTED, ADAPTER, BODY, GATEWAY, KEY, InvalidAuth
+from tests.support.scripted_flow import STARTED, Key, run
 
 
 class Instant(InstantAuth):
@@ -54,18 +53,6 @@ def test_instant_key_needs_no_call() -> None:
     assert run(keys.read_key(Instant()), []).value == "SG_instant"
 
 
-class Source:
-    """An Auth that returns what it has, or raises it."""
-
-    def __init__(self, key: Any) -> None:
-        self._key = key
-
-    def api_key(self) -> Any:
-        if isinstance(self._key, Exception):
-            raise self._key
-        return self._key
-
-
 @pytest.mark.parametrize(
     ("key", "problem"),
     [
@@ -81,7 +68,7 @@ class Source:
 def test_failing_source_says_what_became_of_the_job(
     key: Any, problem: str, request_id: str | None, consequence: str
 ) -> None:
-    session = Session(GATEWAY, lambda: Source(key))
+    session = Session(GATEWAY, lambda: InvalidAuth(key))
     error = run(keys.find_key(session, request_id), []).error
     assert (type(error), str(error)) == (ConfigError, f"{problem}. {consequence}")
 
@@ -90,7 +77,7 @@ def test_pool_is_not_called_by_a_check_or_about_another_request() -> None:
     pool = Pool()
     session = Session(GATEWAY, lambda: pool)
     assert run(keys.check_key(session), []).error is None
-    assert keys.has_another_key(session, Key("SG_next")) is False
+    assert keys.has_another_key(session, messages.Key("SG_next")) is False
     assert not pool.is_counted
 
 
@@ -127,3 +114,49 @@ def test_state_of_a_session_is_not_in_its_repr() -> None:
     for name in ("auth=", "closed=", "limiters=", "waiting=", "histories="):
         assert f" {name}" not in shown
     assert not session.has_settled
+
+
+def test_closed_client_asks_for_no_key() -> None:
+    session = Session(GATEWAY, Key)
+    session.closed.set()
+    job = JobRef("job", "kling-2", submitted=STARTED)
+    for flow in (
+        query_credits(session),
+        query_status(session, job),
+        wait(session, job, None),
+        submit(session, "kling-2", BODY),
+        run_sync(session, ADAPTER, BODY, None),
+    ):
+        flow_result = run(flow, [])
+        assert isinstance(flow_result.error, errors.ConfigError)
+        assert flow_result.seconds == 0
+    assert session.auth is None
+    assert session.limiters == {}
+
+
+class ShownKey(Key):
+    """An Auth of a plugin that shows its key."""
+
+    def __repr__(self) -> str:
+        return f"ShownKey({self.api_key()})"
+
+
+def test_session_does_not_show_its_keys() -> None:
+    session = Session(GATEWAY, ShownKey)
+    run(submit(session, "kling-2", BODY), [ACCEPTED])
+    session.auth = ShownKey()
+    session.running_jobs(KEY)
+    assert KEY in session.limiters.keys() & session.waiting.keys()
+    assert KEY not in repr(session)
+
+
+@pytest.mark.parametrize("key", ["", "SG a", "SG_ä", "SG_\n", None, 7, RuntimeError("SG_secret")])
+def test_invalid_key_is_not_sent_and_not_shown(key: Any) -> None:
+    flow_result = run(submit(Session(GATEWAY, lambda: InvalidAuth(key)), "kling-2", BODY), [])
+    assert isinstance(flow_result.error, errors.ConfigError)
+    assert "Nothing was sent" in str(flow_result.error)
+    assert "secret" not in str(flow_result.error)
+    assert ("failed with RuntimeError" in str(flow_result.error)) == isinstance(key, RuntimeError)
+    error = api_errors.Unauthorized(401, "what a plugin says on purpose")
+    flow_result = run(submit(Session(GATEWAY, lambda: InvalidAuth(error)), "kling-2", BODY), [])
+    assert flow_result.error is error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -12,22 +11,28 @@ from typing import Any
 
 import pytest
 
-from kling_adapters import RateLimited, WaitTimeout
+from kling_adapters import RateLimited, WaitTimeout, api_errors, errors
 from kling_adapters.protocol import effects
 from kling_adapters.protocol.failures import seconds_until_reset
-from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.protocol.messages import Answer, Outcome, Request
+from kling_adapters.protocol.rate_limit import RateLimiter, Turn
 from kling_adapters.protocol.session import JobRef, Session
 from kling_adapters.protocol.submit import submit
-from kling_adapters.protocol.wait import wait
+from kling_adapters.protocol.wait import query_credits, wait
 from kling_adapters.testing import SimulatedClock
-from tests.support.scripted_flow import Key
-
-GATEWAY = Gateway("https://api.example.com")
-
-
-def answer(code: int, headers: dict[str, str] | None = None, **body: Any) -> Answer:
-    return Answer(code, headers or {}, json.dumps(body).encode())
+from tests.protocol.conftest import (
+    ACCEPTED,
+    BODY,
+    GATEWAY,
+    KEY,
+    RESULT,
+    UNREACHED,
+    make_answer,
+    make_state,
+    run_submit,
+    run_wait,
+)
+from tests.support.scripted_flow import STARTED, Key, run
 
 
 def drive(flow: Iterator[Any], reply: Callable[[Request, float], Outcome], clock: SimulatedClock) -> Any:
@@ -54,7 +59,7 @@ def drive(flow: Iterator[Any], reply: Callable[[Request, float], Outcome], clock
 
 def finish_after(seconds: float) -> Callable[[Request, float], Outcome]:
     def reply(request: Request, now: float) -> Outcome:
-        return answer(
+        return make_answer(
             200, status="COMPLETED" if now >= seconds else "PROCESSING", output="https://e.com/a.mp4"
         )
 
@@ -99,7 +104,7 @@ def test_rate_limits_space_the_polls_of_a_job() -> None:
     def reply(request: Request, now: float) -> Outcome:
         poll_times.append(now)
         if now < limited_until:
-            return answer(429, {"retry-after": "5"})
+            return make_answer(429, {"retry-after": "5"})
         return finish_after(200)(request, now)
 
     drive(wait(Session(GATEWAY, Key), JobRef("id"), None), reply, clock)
@@ -128,13 +133,13 @@ def test_rate_limits_space_the_polls_of_a_job() -> None:
     ],
 )
 def test_reset_of_a_limit_is_read_in_every_form(headers: dict[str, str], seconds: float | None) -> None:
-    assert seconds_until_reset(answer(429, headers)) == seconds
+    assert seconds_until_reset(make_answer(429, headers)) == seconds
 
 
 def test_submit_waits_for_limits_within_its_budget() -> None:
     clock = SimulatedClock()
     with pytest.raises(RateLimited, match="nothing is billed"):
-        drive(submit(Session(GATEWAY, Key), "kling-2", {}), lambda *_: answer(429), clock)
+        drive(submit(Session(GATEWAY, Key), "kling-2", {}), lambda *_: make_answer(429), clock)
     # The waits after a 429 are 300 s together; each attempt also waits for its slot.
     assert 100 < clock.now() <= 360
 
@@ -145,7 +150,7 @@ def test_submit_waits_half_an_hour_for_its_slot(reset: float, is_sent: bool) -> 
     session.limiter("SG_scripted").record_limit(clock.now(), clock.now(), reset)
     flow = submit(session, "kling-2", {})
     if is_sent:
-        drive(flow, lambda *_: answer(200, request_id="job"), clock)
+        drive(flow, lambda *_: make_answer(200, request_id="job"), clock)
     else:
         with pytest.raises(RateLimited, match="It was not sent"):
             drive(flow, lambda *_: pytest.fail("it was sent"), clock)
@@ -167,11 +172,11 @@ class LimitedGateway:
         self.window = window
         if self.count > self.a_minute:
             self.refused += 1
-            return answer(429, {"retry-after": f"{60 - now % 60:.0f}"} if self.sends_reset else {})
+            return make_answer(429, {"retry-after": f"{60 - now % 60:.0f}"} if self.sends_reset else {})
         self.served += 1
         if request.method == "POST":
-            return answer(200, request_id=f"{self.served}")
-        return answer(200, status="COMPLETED" if now > 300 else "QUEUED", output="https://e.com/a.mp4")
+            return make_answer(200, request_id=f"{self.served}")
+        return make_answer(200, status="COMPLETED" if now > 300 else "QUEUED", output="https://e.com/a.mp4")
 
 
 def drive_together(flows_of_jobs: list[Iterator[Any]], gateway: LimitedGateway) -> float:
@@ -219,3 +224,66 @@ def test_jobs_of_a_key_keep_its_limit_together(sends_reset: bool) -> None:
     alone = LimitedGateway(60, sends_reset=sends_reset)
     drive_together([submit_and_wait(Session(GATEWAY, Key), []) for _ in range(100)], alone)
     assert gateway.refused < alone.refused / 3
+
+
+def test_query_is_repeated_when_its_limit_ends() -> None:
+    limit = make_answer(429, {"retry-after": "20"})
+    flow_result = run(query_credits(Session(GATEWAY, Key)), [limit, make_answer(200, credits=1)])
+    assert flow_result.value.credits == 1
+    assert flow_result.seconds == pytest.approx(20, abs=3)
+
+
+@pytest.mark.parametrize("is_submit", [True, False])
+def test_request_without_a_slot_leaves_the_queue(*, is_submit: bool) -> None:
+    session = Session(GATEWAY, Key, rate_limit=1.0, uses_history=False)
+    job = run_submit(session, ACCEPTED).value
+    flow = submit(session, "kling-2", BODY, timeout=10.0) if is_submit else wait(session, job, 10.0)
+    error = run(flow, []).error
+    assert isinstance(error, api_errors.RateLimited if is_submit else errors.WaitTimeout)
+    limiter = session.limiter(KEY)
+    turn = Turn(is_urgent=False)
+    assert limiter.claim(turn, STARTED + 10.0) > 0
+    assert limiter.claim(turn, STARTED + 70.0) == 0
+
+
+@pytest.mark.parametrize("may_block", [True, False])
+def test_submit_waits_for_its_slot(monkeypatch: pytest.MonkeyPatch, *, may_block: bool) -> None:
+    monkeypatch.setattr(RateLimiter, "may_block", may_block)
+    session = Session(GATEWAY, Key, rate_limit=1.0)
+    assert [round(run_submit(session, ACCEPTED).seconds, -1) for _ in range(2)] == [0, 60]
+
+
+@pytest.mark.parametrize("may_block", [True, False])
+def test_limiter_learns_of_each_answer(
+    session: Session, monkeypatch: pytest.MonkeyPatch, may_block: bool
+) -> None:
+    successes: list[tuple[float, float]] = []
+    monkeypatch.setattr(RateLimiter, "may_block", may_block)
+    monkeypatch.setattr(session.limiter(KEY), "record_success", lambda *times: successes.append(times))
+    flow_result = run_submit(
+        session, UNREACHED, make_answer(429, {"retry-after": "7"}), make_answer(500), ACCEPTED
+    )
+    assert flow_result.error is None
+    assert [end - start for start, end in successes] == [0.0, 0.0]
+    assert successes[-1][1] == STARTED + flow_result.seconds
+
+
+def test_only_polls_let_other_requests_go_first(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    limiter = session.limiter(KEY)
+    claim, urgent = limiter.claim, list[bool]()
+
+    def record_claim(turn: Turn, now: float) -> float:
+        urgent.append(turn.is_urgent)
+        return claim(turn, now)
+
+    monkeypatch.setattr(limiter, "claim", record_claim)
+    job = run_submit(session, ACCEPTED).value
+    run(wait(session, job, None), [make_state("QUEUED"), make_state("COMPLETED"), RESULT])
+    assert urgent == [True, False, False, True]
+
+
+def test_single_rate_limit_does_not_space_later_polls(session: Session) -> None:
+    polls = [make_state("QUEUED")] * 999
+    unlimited = run_wait(session, *polls, timeout=60.0).sent
+    assert abs(run_wait(session, make_answer(429), *polls, timeout=60.0).sent - unlimited) <= 3
+    assert session.limiters[KEY].pace.rate is None

@@ -2,55 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kling_adapters import api_errors, errors
-from kling_adapters.journal.journal import Journal
 from kling_adapters.protocol import effects
-from kling_adapters.protocol.gateway import Gateway
-from kling_adapters.protocol.messages import Answer, Fault, Outcome
+from kling_adapters.protocol.messages import Answer, Outcome
 from kling_adapters.protocol.run import run_and_collect
 from kling_adapters.protocol.session import JobRef, Session
 from kling_adapters.protocol.submit import run_sync, submit
 from kling_adapters.protocol.wait import query_status, wait
 from kling_adapters.result import ResultData
-from kling_adapters.schema.adapter import Adapter
 from kling_adapters.testing import MP4, PNG
+from tests.protocol.conftest import ACCEPTED, ADAPTER, BODY, GATEWAY, LOST, make_answer, make_state
 from tests.support.clients import OpenClient
 from tests.support.scripted_flow import STARTED, FlowResult, Key, run
 from tests.support.scripted_server import ScriptedServer, gateway_script, json_reply
 
 from .test_collecting import Memory, body
 
-GATEWAY = Gateway("https://api.example.com")
-ADAPTER = Adapter(slug="kling-2", title="Kling 2", returns="video", latency=300.0)
-BODY = {"prompt": "a lighthouse"}
 URL = "https://files.example.com/a.mp4"
-
-
-def answer(code: int, **content: Any) -> Answer:
-    return Answer(code, {}, json.dumps(content).encode())
-
-
-ACCEPTED = answer(200, request_id="job", status="QUEUED")
-QUEUED = answer(200, request_id="job", status="QUEUED")
-COMPLETED = answer(200, request_id="job", status="COMPLETED")
-RESULT = answer(200, request_id="job", status="COMPLETED", output=URL)
-CUT = Fault("cut", sent=True)
-
-
-@pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
-    """A session with a journal."""
-    session = Session(GATEWAY, Key, Journal(tmp_path / "journal"), uses_history=False)
-    yield session
-    session.close()
+QUEUED, COMPLETED = make_state("QUEUED"), make_state("COMPLETED")
+RESULT = make_answer(200, request_id="job", status="COMPLETED", output=URL)
 
 
 def run_for(session: Session, timeout: float, *outcomes: Any) -> FlowResult:
@@ -79,7 +54,7 @@ def test_wait_that_ends_before_the_first_poll_ends_in_time(session: Session) -> 
 
 
 def test_failing_submit_ends_in_time(session: Session) -> None:
-    flow_result = run(submit(session, "kling-2", BODY, timeout=2.0), [answer(502)] * 9)
+    flow_result = run(submit(session, "kling-2", BODY, timeout=2.0), [make_answer(502)] * 9)
     assert isinstance(flow_result.error, api_errors.BadGateway)
     assert (flow_result.sent, flow_result.seconds <= 2) == (2, True)
 
@@ -121,7 +96,7 @@ def test_endless_limit_is_not_waited_for(session: Session) -> None:
 
 def test_upload_beyond_the_timeout_starts_no_job(session: Session) -> None:
     picture = {"image": PNG}
-    flow_result = run(submit(session, "kling-2", picture, timeout=4.0), [answer(500)] * 99)
+    flow_result = run(submit(session, "kling-2", picture, timeout=4.0), [make_answer(500)] * 99)
     assert isinstance(flow_result.error, api_errors.ServerError | errors.TransportError)
     assert "o job was started" in str(flow_result.error)
     assert flow_result.seconds == pytest.approx(4.0)
@@ -130,7 +105,7 @@ def test_upload_beyond_the_timeout_starts_no_job(session: Session) -> None:
 
 
 def test_whole_run_is_bounded(session: Session) -> None:
-    flow_result = run_for(session, 10.0, answer(502), ACCEPTED, *[QUEUED] * 99)
+    flow_result = run_for(session, 10.0, make_answer(502), ACCEPTED, *[QUEUED] * 99)
     assert isinstance(flow_result.error, errors.WaitTimeout)
     assert flow_result.seconds == pytest.approx(10.0)
 
@@ -145,7 +120,7 @@ def test_polls_are_cut_off_by_the_timeout(session: Session) -> None:
 
 
 def test_late_download_is_not_lost(session: Session) -> None:
-    flow_result = run_for(session, 10.0, ACCEPTED, COMPLETED, RESULT, *[CUT] * 7)
+    flow_result = run_for(session, 10.0, ACCEPTED, COMPLETED, RESULT, *[LOST] * 7)
     assert isinstance(flow_result.error, errors.StorageError)
     assert flow_result.error.url == URL
     assert isinstance(flow_result.error.result, ResultData)
@@ -158,19 +133,21 @@ def test_late_download_is_not_lost(session: Session) -> None:
 
 
 def test_download_in_time_is_stored(session: Session) -> None:
-    flow_result = run_for(session, 10.0, ACCEPTED, QUEUED, COMPLETED, RESULT, CUT, body(MP4))
+    flow_result = run_for(session, 10.0, ACCEPTED, QUEUED, COMPLETED, RESULT, LOST, body(MP4))
     data, files = flow_result.value
     assert (data.output, files[0].size) == (URL, len(MP4))
 
 
 def test_direct_run_keeps_its_time_for_the_answer(session: Session) -> None:
-    flow_result = run(run_sync(session, ADAPTER, BODY, 7.0), [answer(429), CUT])
+    flow_result = run(run_sync(session, ADAPTER, BODY, 7.0), [make_answer(429), LOST])
     assert isinstance(flow_result.error, errors.SubmitUncertain)
     assert [request.deadline for request in flow_result.requests] == [7.0, 7.0]
 
 
 def test_answer_about_another_job_is_ignored(session: Session) -> None:
-    foreign = answer(200, request_id="other", status="COMPLETED", output="https://files.example.com/b.mp4")
+    foreign = make_answer(
+        200, request_id="other", status="COMPLETED", output="https://files.example.com/b.mp4"
+    )
     job = JobRef("job", "kling-2")
     flow_result = run(wait(session, job, 600.0), [foreign, COMPLETED, foreign, RESULT])
     assert flow_result.value.output == URL
@@ -180,7 +157,7 @@ def test_answer_about_another_job_is_ignored(session: Session) -> None:
 def test_submit_closed_before_a_retry_is_refused(session: Session) -> None:
     def close(_: effects.Effect) -> Outcome:
         session.closed.set()
-        return answer(502)
+        return make_answer(502)
 
     flow_result = run(submit(session, "kling-2", BODY), [close])
     assert isinstance(flow_result.error, errors.ConfigError)

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from kling_adapters import ApiError, BadRequest, ServerError, TransportError
+from kling_adapters import (
+    ApiError,
+    BadRequest,
+    ServerError,
+    TransportError,
+    errors,
+)
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.journal.journal import Journal
 from kling_adapters.models import _gateway
+from kling_adapters.protocol.session import Session
+from kling_adapters.protocol.submit import submit
 from kling_adapters.testing import PNG
+from tests.protocol.conftest import ACCEPTED, GATEWAY, make_answer
 from tests.support.clients import OpenClient
+from tests.support.scripted_flow import STARTED, Key, run
 from tests.support.scripted_server import (
     KEY,
     Action,
@@ -170,3 +181,47 @@ def test_other_paths_of_the_upload_host_get_no_key(
     result = client.submit("kling-o1", image_urls=[PNG], prompt="x").wait()
     result.save(tmp_path)
     assert ["x-api-key" in received.headers for received in second_server.requests] == [True, False]
+
+
+WITH_FILE = {"prompt": "x", "image": PNG}
+UPLOAD_ANSWER = make_answer(200, file_urls=["https://e.com/new.png"])
+SIX_DAYS = 6 * 86400
+
+
+@pytest.mark.parametrize(("age", "sent"), [(SIX_DAYS - 10, 1), (SIX_DAYS + 10, 2)])
+def test_upload_is_repeated_a_day_before_it_expires(age: float, sent: int) -> None:
+    session = Session(GATEWAY, Key)
+    session.uploads.keep(hashlib.sha256(PNG).hexdigest(), "https://e.com/old.png", STARTED - age)
+    flow_result = run(submit(session, "kling-2", WITH_FILE), [UPLOAD_ANSWER, ACCEPTED][-sent:])
+    assert flow_result.value.request_id == "job"
+    assert flow_result.sent == sent
+    url = "old" if sent == 1 else "new"
+    body = flow_result.requests[-1].body
+    assert isinstance(body, bytes)
+    assert json.loads(body)["image"] == f"https://e.com/{url}.png"
+
+
+@pytest.mark.parametrize(("timeout", "deadline"), [(None, None), (900.0, 600.0), (300.0, 300.0)])
+def test_upload_ends_with_the_timeout_of_the_submit(timeout: float | None, deadline: float | None) -> None:
+    start = submit(Session(GATEWAY, Key), "kling-2", WITH_FILE, timeout=timeout)
+    upload = run(start, [UPLOAD_ANSWER, ACCEPTED]).requests[0]
+    assert (upload.timeout, upload.deadline) == (600.0, deadline)
+
+
+def test_upload_that_took_the_timeout_starts_no_job() -> None:
+    start = submit(Session(GATEWAY, Key), "kling-2", WITH_FILE, timeout=0.5)
+    flow_result = run(start, [make_answer(500), UPLOAD_ANSWER, ACCEPTED])
+    assert str(flow_result.error) == "the timeout was spent on uploads. No job was started"
+    assert flow_result.sent == 2
+
+
+def test_submit_without_media_needs_no_time_for_uploads() -> None:
+    flow_result = run(submit(Session(GATEWAY, Key), "kling-2", {"prompt": "x"}, timeout=0.0), [ACCEPTED])
+    assert flow_result.value.request_id == "job"
+
+
+def test_upload_is_retried_for_five_minutes() -> None:
+    flow_result = run(submit(Session(GATEWAY, Key), "kling-2", WITH_FILE), [make_answer(500)] * 99)
+    assert isinstance(flow_result.error, errors.KlingError)
+    assert not isinstance(flow_result.error, errors.SubmitUncertain)
+    assert flow_result.seconds == pytest.approx(300.0)
