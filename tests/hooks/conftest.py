@@ -13,6 +13,18 @@ from kling_adapters.plugins import discovery
 
 Install: TypeAlias = Callable[..., None]
 
+VAULT = """
+from kling_adapters.hookspecs import hookimpl
+
+class Vault:
+    @hookimpl
+    def kling_auth(self, gateway, chosen):
+        return self if chosen or {always} else None
+
+    def api_key(self):
+        return "{key}"
+"""
+
 
 @pytest.fixture(autouse=True)
 def _warn_in_every_test(monkeypatch: pytest.MonkeyPatch) -> None:

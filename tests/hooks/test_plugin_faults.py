@@ -320,3 +320,54 @@ def test_key_that_cannot_be_renewed_is_unauthorized(open_client: OpenClient, san
             with pytest.raises(ka.Unauthorized):
                 call()
     assert len(vault.refusals) <= 6
+
+
+def test_plugin_with_a_wrong_return_type_is_skipped(
+    sandbox: Sandbox, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Confused:
+        @hookimpl
+        def kling_auth(self) -> Any:
+            return "SG_this_is_the_key_itself"
+
+        @hookimpl
+        def kling_storage(self) -> Any:
+            return Path()
+
+    monkeypatch.setenv("SEGMIND_API_KEY", sandbox.api_key)
+    with Kling(base_url=sandbox.base_url, plugins=[Confused()], clock=SimulatedClock()) as kling:
+        assert kling.run("kling-2", prompt="x", save_to=tmp_path).saved
+    assert "plugin Confused is skipped: it returned a str, not an Auth" in caplog.text
+    assert "plugin Confused is skipped: it returned a PosixPath, not a Storage" in caplog.text
+    assert "SG_this" not in caplog.text
+
+
+def test_storage_error_of_a_plugin_stops_the_submit(open_client: OpenClient, sandbox: Sandbox) -> None:
+    class Closed:
+        @hookimpl
+        def kling_storage(self, url: str) -> Any:
+            raise ka.StorageError("the archive is closed on Saturdays")
+
+    with open_client(sandbox, plugins=[Closed()]) as kling:
+        before = len(sandbox.requests)
+        with pytest.raises(ka.StorageError, match="closed on Saturdays"):
+            kling.run("kling-2", prompt="x", save_to="anywhere")
+        assert len(sandbox.requests) == before
+
+
+def test_failing_storage_check_stops_the_submit(open_client: OpenClient, sandbox: Sandbox) -> None:
+    class Odd:
+        @hookimpl
+        def kling_storage(self) -> Any:
+            return self
+
+        def check(self) -> None:
+            raise OSError("the tape is torn")
+
+        def open(self, name: str, content_type: str) -> Any: ...
+
+    with open_client(sandbox, plugins=[Odd()]) as kling:
+        before = len(sandbox.requests)
+        with pytest.raises(ka.StorageError, match="nothing can be stored to tape:1: the tape is torn"):
+            kling.run("kling-2", prompt="x", save_to="tape:1")
+        assert len(sandbox.requests) == before
