@@ -7,91 +7,18 @@ is meant: UPDATE_DRAFTS=1 pytest tests/codegen/test_draft.py, then review the di
 from __future__ import annotations
 
 import os
-import shutil
-from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner
-from kling_codegen.cli import main
 from kling_codegen.draft.compose import draft_spec
-from kling_codegen.draft.notes import Note
-from kling_codegen.draft.page import NotAPage
-from kling_codegen.load.folder import load_specs
 from ruamel.yaml import YAML
 
-from tests.codegen.conftest import GATEWAY
-
-if TYPE_CHECKING:
-    from click.testing import Result
-
-PAGES = Path(__file__).parent / "pages"
-NAMES = sorted(path.stem for path in PAGES.glob("*.txt"))
-DAY = date(2026, 1, 31)
-
-SPACED = """\
-Brook Serverless API
-
-POST /v2/brook · submit + poll
-1payload = {{
-2    "level": {sent},
-3}}
-
-API Endpoint
-
-Parameters
-
-leveloptional
-{type}
-
-{text}
-
-{values}
-
-Response Type
-
-Returns: Video
-"""
-CONDENSED = """\
-Brook Serverless API
-POST /v2/brook · submit + poll 1# example
-1payload = {{
-2 "level": {sent},
-3}}
-4print(payload)API Endpoint
-https://api.segmind.com/v1/brookParameters
-leveloptional{type}{text}
-{values}Response Type
-Returns: Video
-"""
-
-
-def run(page: Path, *arguments: str) -> Result:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(page.parent)
-        return CliRunner().invoke(main, ["draft", page.name, *arguments])
-
-
-def write(folder: Path, text: str) -> Path:
-    page = folder / "PAGE.txt"
-    page.write_text(text, encoding="utf-8")
-    return page
-
-
-def load_draft(text: str, folder: Path) -> None:
-    """Read a draft as `generate` would."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    shutil.copy(GATEWAY, folder / "gateway.yaml")
-    slug = YAML(typ="safe", pure=True).load(text)["slug"]
-    (folder / f"{slug}.yaml").write_text(text, encoding="utf-8")
-    load_specs(folder)
+from tests.codegen.model_pages import CONDENSED, DAY, NAMES, PAGES, SPACED, load_draft, run_draft
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_page_gives_expected_draft_and_doubts(name: str, tmp_path: Path) -> None:
-    result = run(PAGES / f"{name}.txt", "--read", "2026-01-31")
+    result = run_draft(PAGES / f"{name}.txt", "--read", "2026-01-31")
     assert result.exit_code == 0, result.output
     for suffix, text in (("yaml", result.stdout), ("doubts", result.stderr)):
         expected = PAGES / f"{name}.{suffix}"
@@ -202,219 +129,6 @@ def test_parameter_of_the_spaced_layout(
     assert not doubt or any(doubt in note.text for note in draft.notes)
 
 
-BASIN = """\
-Brook Serverless API
-
-POST /v2/brook · submit + poll
-1payload = {{
-2    "level": "high",
-3    {sent}
-4}}
-
-API Endpoint
-
-Parameters
-
-levelrequired
-string
-
-How high it stands.
-
-inlet_urloptional
-string (uri)
-
-{text}
-
-Default: null
-inlet_urlsoptional
-string[]
-
-Where all of it comes from.
-
-moodoptional
-string
-
-How it moves.
-
-Default: "calm"
-Allowed values :
-"calm""wild"
-outlet_urloptional
-string (uri)
-
-Where it goes.
-
-quietoptional
-boolean
-
-Whether it is heard.
-
-Response Type
-
-Returns: Video
-"""
-AT_MOST, AT_LEAST, EXACTLY = "mutually_exclusive", "at_least_one_of", "exactly_one_of"
-INLETS = ["inlet_url", "inlet_urls"]
-
-
-def rules_of(text: str, sent: str = '"inlet_url": "",') -> tuple[list[dict[str, object]], list[Note]]:
-    draft = draft_spec(BASIN.format(text=text, sent=sent), "PAGE.txt", DAY)
-    spec = YAML(typ="safe", pure=True).load(draft.yaml)
-    assert not [note for note in draft.notes if "does not load" in note.text]
-    notes = [note for note in draft.notes if note.text.startswith(("taken to", "a condition", "a limit"))]
-    assert {(note.line, note.about) for note in notes} <= {(21, "inlet_url")}
-    return spec.get("rules", []), notes
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("Either inlet_url or inlet_urls.", [{AT_MOST: INLETS}]),
-        ("The way to come: either inlet_urls or inlet_url can be used.", [{AT_MOST: INLETS}]),
-        ("Either inlet_url or inlet_urls, but not both.", [{AT_MOST: INLETS}]),
-        ("Only one of inlet_url, inlet_urls and outlet_url may be given.", [{AT_MOST: [*INLETS, "outlet_url"]}]),
-        ("At most one of inlet_url, inlet_urls can be set.", [{AT_MOST: INLETS}]),
-        ("The inlet, not with inlet_urls.", [{AT_MOST: INLETS}]),
-        ("The inlet (incompatible with 'inlet_urls').", [{AT_MOST: INLETS}]),
-        ("The inlet. It cannot be used together with inlet_urls. Mutually exclusive with inlet_urls.", [{AT_MOST: INLETS}]),
-        ("Cannot be combined with inlet_urls or outlet_url.", [{AT_MOST: INLETS}, {AT_MOST: ["inlet_url", "outlet_url"]}]),
-        ("inlet_url and inlet_urls cannot be used together.", [{AT_MOST: INLETS}]),
-        ("At least one of inlet_url, inlet_urls is required.", [{AT_LEAST: INLETS}]),
-        ("Provide either inlet_url or inlet_urls.", [{AT_LEAST: INLETS}]),
-        ("Either inlet_url or inlet_urls must be provided.", [{AT_LEAST: INLETS}]),
-        ("You must provide either inlet_url or inlet_urls, not both.", [{EXACTLY: INLETS}]),
-        ("Exactly one of inlet_url, inlet_urls is required.", [{EXACTLY: INLETS}]),
-    ],
-)  # fmt: skip
-def test_sentence_about_several_parameters_becomes_a_rule(
-    text: str, expected: list[dict[str, list[str]]]
-) -> None:
-    rules, notes = rules_of(text)
-    assert rules == expected
-    readings = {
-        AT_LEAST: "taken to need at least one of",
-        AT_MOST: "taken to allow at most one of",
-        EXACTLY: "taken to need exactly one of",
-    }
-    doubts_expected = {
-        f"{readings[key]} {', '.join(names)}" for rule in expected for key, names in rule.items()
-    }
-    assert {note.text for note in notes} == doubts_expected
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "In wild mood, cannot be used together with outlet_url.",
-        "Cannot be used together with outlet_url in wild mood.",
-        "Cannot be used together with wild mood.",
-        "Cannot be used together with outlet_url; in wild mood alone.",
-        "Cannot be used together with inlet_urls and outlet_url.",
-        "Cannot be used together with another inlet.",
-        "Cannot be used together with inlet_url.",
-        "Not with inlet_urls alone.",
-        "outlet_url, not with inlet_urls.",
-        "Goes to either outlet_url or inlet_urls.",
-        "Either inlet_url or inlet_urls if mood is wild.",
-        "Provide either inlet_url or a drawing.",
-        "Requires either inlet_urls or outlet_url.",
-        "Requires outlet_url, cannot be used with inlet_urls.",
-        "It never requires outlet_url.",
-        "Only in calm or wild mood.",
-        "At most 5 items if mood is wild or something.",
-        "If mood is angry, inlet_urls must have at most 2 items.",
-        "If mood is wild, level must be at most 5.",
-        "If mood is wild, level must not be set.",
-        "If mood is wild, inlet_urls must have at most 2 items and more.",
-        "If the mood of the day is wild, inlet_urls must have at most 2 items.",
-        "Requires outlet_url if mood is wild.",
-        "Unless mood is wild, at most 5 items.",
-    ],
-)
-def test_unclear_sentence_is_a_doubt(text: str) -> None:
-    rules, notes = rules_of(text)
-    assert not rules
-    assert any(note.text.startswith("a condition that is not in the draft: ") for note in notes)
-
-
-@pytest.mark.parametrize(
-    ("text", "sent", "why"),
-    [
-        ("Provide either level or inlet_url.", "", "level is required"),
-        ("Incompatible with quiet.", "", "quiet can be set to false"),
-        ("Incompatible with mood.", "", "mood has a value when it is not set"),
-        ("Not with outlet_url.", '"inlet_url": "a", "outlet_url": "b"', "the example sends inlet_url and outlet_url"),
-        ("Provide either inlet_url or inlet_urls.", "", "the example sends none of them"),
-        ("Exactly one of inlet_url, inlet_urls.", "", "the example sends none of them"),
-        ("Exactly one of inlet_url, inlet_urls.", '"inlet_url": "a", "inlet_urls": ["b"]', "the example sends inlet_url and inlet_urls"),
-    ],
-)  # fmt: skip
-def test_rule_that_the_page_contradicts_is_a_doubt(text: str, sent: str, why: str) -> None:
-    rules, notes = rules_of(text, sent)
-    assert not rules
-    assert [note.text for note in notes] == [f"a condition that is not in the draft, as {why}: {text}"]
-
-
-WILD = {"equals": {"mood": "wild"}}
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("Required if mood is wild.", {**WILD, "then": {"required": ["inlet_url"]}}),
-        ("If mood is wild, it is required.", {**WILD, "then": {"required": ["inlet_url"]}}),
-        ("When mood is set to 'wild', then inlet_urls must have at most 2 items.", {**WILD, "then": {"max_items": {"inlet_urls": 2}}}),
-        ("If mood is wild and quiet is true, level must have at least 5 characters and outlet_url must not be set.", {
-            "equals": {"mood": "wild", "quiet": True}, "then": {"min_length": {"level": 5}, "forbidden": ["outlet_url"]},
-        }),
-        ("The inlet. If outlet_url is provided, mood must be Calm or wild, and quiet must be false.", {
-            "present": ["outlet_url"], "then": {"allowed": {"mood": ["calm", "wild"], "quiet": [False]}},
-        }),
-        ("Cannot be used if outlet_url is set.", {"present": ["outlet_url"], "then": {"forbidden": ["inlet_url"]}}),
-    ],
-)  # fmt: skip
-def test_sentence_with_a_condition_becomes_a_rule(text: str, expected: dict[str, object]) -> None:
-    rules, notes = rules_of(text)
-    assert rules == [{"when": expected}]
-    [note] = notes
-    assert note.text.startswith('taken to state {"when": ')
-
-
-def test_limit_under_a_condition_is_not_drafted_as_one_that_always_holds() -> None:
-    text = "If mood is wild, at most 5 items."
-    draft = draft_spec(
-        BASIN.format(text="", sent="").replace("Where all of it comes from.", text), "PAGE.txt", DAY
-    )
-    spec = YAML(typ="safe", pure=True).load(draft.yaml)
-    assert "maxItems" not in spec["input"]["properties"]["inlet_urls"]
-    assert [note.text for note in draft.notes if note.about == "inlet_urls" and "condition" in note.text] == [
-        f"a condition that is not in the draft: {text}"
-    ]
-
-
-def test_two_descriptions_that_say_the_same_give_one_rule() -> None:
-    text = BASIN.format(text="Not with outlet_url.", sent="").replace(
-        "Where it goes.", "Where it goes. Not with inlet_url."
-    )
-    draft = draft_spec(text, "PAGE.txt", DAY)
-    rules = YAML(typ="safe", pure=True).load(draft.yaml)["rules"]
-    assert rules == [{AT_MOST: ["inlet_url", "outlet_url"]}]
-    lines = [
-        note.line
-        for note in draft.notes
-        if note.text == "taken to allow at most one of inlet_url, outlet_url"
-    ]
-    assert lines == [21, 40]
-
-
-def test_example_that_breaks_a_drafted_rule_is_left_out() -> None:
-    draft = draft_spec(BASIN.format(text="Requires outlet_url.", sent='"inlet_url": "a"'), "PAGE.txt", DAY)
-    spec = YAML(typ="safe", pure=True).load(draft.yaml)
-    assert spec["rules"] == [{"requires": {"field": "inlet_url", "present": ["outlet_url"]}}]
-    assert "examples" not in spec
-    assert [note.line for note in draft.notes if note.text.startswith("left out: ")] == [4]
-
-
 def test_parameters_in_no_order_are_drafted_side_by_side() -> None:
     text = CONDENSED.format(type="object[]", sent="[]", text="Depths.", values="").replace(
         "Response Type",
@@ -485,17 +199,6 @@ def test_text_of_our_own_is_as_long_as_the_page_asks() -> None:
     assert len(example["input"]["level"]) == 100
 
 
-@pytest.mark.parametrize("written", ["wild", "Wild"])
-def test_value_in_other_spelling_is_a_discrepancy(written: str) -> None:
-    text = BASIN.format(text=f"Needs {written} mood.", sent="")
-    draft = draft_spec(text, "PAGE.txt", DAY)
-    spec = YAML(typ="safe", pure=True).load(draft.yaml)
-    assert spec["rules"] == [{"requires": {"field": "inlet_url", "equals": {"mood": "wild"}}}]
-    pages = [entry["page"] for entry in spec.get("discrepancies", []) if entry["about"] == "mood"]
-    decision_text = "the description of inlet_url writes Wild, the allowed value is wild"
-    assert pages == ([decision_text] if written == "Wild" else [])
-
-
 @pytest.mark.parametrize(
     ("removed", "line", "doubt_text"),
     [
@@ -508,22 +211,6 @@ def test_part_of_the_page_that_is_missing_is_a_doubt(removed: str, line: int, do
     text = CONDENSED.format(type="integer", sent="5", text="Height.", values="5\n")
     draft = draft_spec(text.replace(removed, "\n" if removed.endswith("\n") else ""), "PAGE.txt", DAY)
     assert (line, doubt_text) in {(note.line, note.text) for note in draft.notes}
-
-
-@pytest.mark.parametrize("type_", ["object", "object[]", "object[][]"])
-def test_spec_that_does_not_load_is_reported_in_words_of_the_language(type_: str, tmp_path: Path) -> None:
-    text = CONDENSED.format(type=type_, sent="[]", text="Depths.", values="")
-    result = run(write(tmp_path, text))
-    assert result.exit_code == 0
-    assert (
-        "PAGE.txt:8: doubt: level: the table shows no parameters of its objects; add them\n" in result.stderr
-    )
-    items = ".items" * type_.count("[]")
-    place = f"input.properties.level{items}"
-    assert (
-        f"PAGE.txt:1: doubt: {place}: the draft does not load yet: type object needs properties\n"
-        in result.stderr
-    )
 
 
 def test_example_decides_where_the_order_contradicts_it() -> None:
@@ -554,22 +241,6 @@ def test_kind_of_result_is_in_the_name_where_the_page_has_no_response_type() -> 
     assert YAML(typ="safe", pure=True).load(draft_spec(image, "PAGE.txt", DAY).yaml)["returns"] == "image"
 
 
-def test_day_is_today_and_a_spec_is_never_replaced(tmp_path: Path) -> None:
-    page = write(tmp_path, CONDENSED.format(type="integer", sent="5", text="Height.", values="5"))
-    result = run(page, "-o", "brook.yaml")
-    assert (result.exit_code, result.stdout) == (0, "")
-    written = (tmp_path / "brook.yaml").read_text(encoding="utf-8")
-    read = YAML(typ="safe", pure=True).load(written)["source"]["read"]
-    assert abs((date.today() - read).days) <= 1  # noqa: DTZ011  midnight may have passed
-    again = run(page, "-o", "brook.yaml")
-    assert again.exit_code == 2
-    assert again.stderr == "brook.yaml already exists; a draft does not replace a file\n"
-    elsewhere = run(page, "-o", "nowhere/brook.yaml")
-    assert elsewhere.exit_code == 2
-    assert elsewhere.stderr == "nowhere/brook.yaml cannot be written: No such file or directory\n"
-    assert (tmp_path / "brook.yaml").read_text(encoding="utf-8") == written
-
-
 @pytest.mark.parametrize(
     ("line", "low", "high", "doubt"),
     [
@@ -595,55 +266,3 @@ def test_price_line(line: str, low: float | None, high: float | None, doubt: str
         unit = "second" if "second" in line else "generation"
         about = {"approximate": True} if line.startswith("~") else {}
         assert spec["pricing"] == {"currency": "USD", "from": low, "to": high, "unit": unit, **about}
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("", "it shows no address such as /v1/kling-2, so the model has no name"),
-        ("Brook\nhttps://api.segmind.com/v1/brook\nParameters", "it shows no parameters (a name, then required or optional, then a type)"),
-        ("Brook\nhttps://api.segmind.com/v1/brook\nParameters\n", "it shows no parameters (a name, then required or optional, then a type)"),
-    ],
-)  # fmt: skip
-def test_input_other_than_a_page_is_refused(text: str, why: str, tmp_path: Path) -> None:
-    result = run(write(tmp_path, text))
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == f"PAGE.txt: this is not a model page: {why}\n"
-
-
-def test_bytes_are_refused(tmp_path: Path) -> None:
-    page = tmp_path / "PAGE.txt"
-    page.write_bytes(b"\x89PNG\r\n")
-    result = run(page)
-    assert result.exit_code == 2
-    assert result.stderr.startswith("PAGE.txt: this is not a model page: it is not UTF-8 text (")
-
-
-def test_page_saved_on_windows_is_the_same(tmp_path: Path) -> None:
-    text = (PAGES / "spaced.txt").read_text(encoding="utf-8")
-    page = tmp_path / "spaced.txt"
-    page.write_bytes(b"\xef\xbb\xbf" + text.replace(" ", "\u00a0").replace("\n", "\r\n").encode())
-    assert run(page, "--read", "2026-01-31").stdout == (PAGES / "spaced.yaml").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("damage", ["cut off", "without a line", "without a piece"])
-def test_damaged_page_gives_draft_or_reason(name: str, damage: str, tmp_path: Path) -> None:
-    text = (PAGES / f"{name}.txt").read_text(encoding="utf-8")
-    lines = text.split("\n")
-    match damage:
-        case "cut off":
-            pages = [text[:end] for end in range(7, len(text), 83)]
-        case "without a line":
-            pages = ["\n".join(lines[:index] + lines[index + 1 :]) for index in range(0, len(lines), 3)]
-        case _:
-            pages = [text[:start] + text[start + 23 :] for start in range(0, len(text), 89)]
-    for index, page in enumerate(pages):
-        try:
-            draft = draft_spec(page, "PAGE.txt", DAY)
-        except NotAPage:
-            continue
-        if index % 7 == 0:
-            assert draft == draft_spec(page, "PAGE.txt", DAY)
-            if not any("does not load" in note.text for note in draft.notes):
-                load_draft(draft.yaml, tmp_path / "specs")

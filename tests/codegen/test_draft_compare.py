@@ -22,7 +22,7 @@ from pydantic import MISSING
 from ruamel.yaml import YAML
 
 import kling_adapters
-from tests.codegen.test_draft import PAGES
+from tests.codegen.model_pages import PAGES
 from tests.properties.pages import page, reduce_to_page
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from kling_codegen.draft.compose import draft_spec
 from kling_codegen.draft.page import MAX_CHARACTERS, NotAPage
 from ruamel.yaml import YAML
 
-from tests.codegen.test_draft import CONDENSED, SPACED
+from tests.codegen.model_pages import CONDENSED, SPACED
 
 DAY = date(2026, 1, 31)
 # As many characters or lines as the hostile part has; twice as many for comparison.
