@@ -8,10 +8,7 @@ import pytest
 from kling_sandbox import Sandbox
 
 from kling_adapters import Kling
-
-from .test_objectstore import S3Server, bucket, environment, s3, use_s3
-
-__all__ = ["bucket", "environment", "s3", "use_s3"]
+from tests.plugins.objectstore.conftest import S3Server
 
 
 @pytest.mark.usefixtures("use_s3")

@@ -22,8 +22,7 @@ from kling_webhook.deadletters import DeadLetters
 from kling_webhook.message import Message
 
 from kling_adapters import ConfigError, events
-
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+from tests.plugins.webhook.conftest import SECRET
 
 
 @contextmanager
