@@ -1,15 +1,10 @@
-"""kling-opentelemetry: exported spans and metrics of both clients, with real servers."""
+"""Exported spans and metrics of the jobs of both clients, with real servers."""
 
 from __future__ import annotations
 
-import os
-import re
 import ssl
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -17,21 +12,16 @@ from typing import Any
 
 import anyio
 import pytest
-from kling_opentelemetry import OpenTelemetry
 from kling_sandbox import BLOCKED_TEXT, KEY_NO_CREDITS, Sandbox
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
 import kling_adapters as ka
 from kling_adapters import AsyncKling, Kling
 from kling_adapters.testing import MP4, SimulatedClock
+from tests.plugins.opentelemetry.conftest import PROMPT, Host, attributes
 from tests.support.clients import OpenClient
 from tests.support.scripted_server import (
-    JOB,
     KEY,
     Hangup,
     Reply,
@@ -43,68 +33,6 @@ from tests.support.scripted_server import (
     status_reply,
     submit_reply,
 )
-
-PROMPT = "a private lighthouse"
-README = Path(__file__).parents[2] / "plugins/opentelemetry/README.md"
-
-
-class Host:
-    """The providers of an application, and their exports."""
-
-    def __init__(self) -> None:
-        self._spans = InMemorySpanExporter()
-        self.traces = TracerProvider()
-        self.traces.add_span_processor(SimpleSpanProcessor(self._spans))
-        self.tracer = self.traces.get_tracer("host")
-        self._reader = InMemoryMetricReader()
-        self.metrics = MeterProvider([self._reader])
-
-    def plugin(self, **options: Any) -> OpenTelemetry:
-        return OpenTelemetry(tracer_provider=self.traces, meter_provider=self.metrics, **options)
-
-    @property
-    def spans(self) -> list[ReadableSpan]:
-        """The finished spans, ordered by their end."""
-        return list(self._spans.get_finished_spans())
-
-    def spans_named(self, name: str) -> list[ReadableSpan]:
-        return [span for span in self.spans if span.name == name]
-
-    def single_span(self, name: str) -> ReadableSpan:
-        [span] = self.spans_named(name)
-        return span
-
-    def totals(self) -> dict[str, dict[tuple[Any, ...], Any]]:
-        """Return by metric name the value by attribute values; for the histogram, the number of jobs."""
-        data = self._reader.get_metrics_data()
-        return {
-            metric.name: {
-                tuple((point.attributes or {}).values()): getattr(
-                    point, "value", getattr(point, "count", None)
-                )
-                for point in metric.data.data_points
-            }
-            for resource in (data.resource_metrics if data else ())
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-        }
-
-    def exported_text(self) -> str:
-        """Return all exported spans and metrics as JSON."""
-        data = self._reader.get_metrics_data()
-        return "\n".join([*(span.to_json() for span in self.spans), data.to_json() if data else ""])
-
-
-@pytest.fixture
-def host() -> Iterator[Host]:
-    host = Host()
-    yield host
-    host.traces.shutdown()
-    host.metrics.shutdown()
-
-
-def attributes(span: ReadableSpan) -> dict[str, Any]:
-    return dict(span.attributes or {})
 
 
 def parent_id(span: ReadableSpan) -> int | None:
@@ -457,112 +385,3 @@ def test_concurrent_jobs_keep_parents_in_tasks(sandbox: Sandbox, host: Host, tmp
 
     anyio.run(main)
     assert_jobs_have_own_parents(host, 50)
-
-
-def serve_quoted_prompts() -> ScriptedServer:
-    """Return a gateway whose failure reasons quote the prompt."""
-    return ScriptedServer(
-        gateway_script(
-            submit=[
-                submit_reply(JOB),
-                submit_reply(JOB.replace("5", "6")),
-                json_reply(400, {"error": f"not a good prompt: {PROMPT}"}),
-                Hangup(),
-            ],
-            status=[status_reply("COMPLETED"), failure_reply(f"blocked: {PROMPT}")],
-            result=[result_reply("https://example.com/secret-address.mp4")],
-        )
-    )
-
-
-@pytest.mark.parametrize("setting", ["off", "argument", "environment"])
-def test_params_are_exported_only_if_enabled(
-    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str
-) -> None:
-    monkeypatch.setenv("KLING_OPENTELEMETRY_PARAMS", "1" if setting == "environment" else "0")
-    plugin = host.plugin(params=True) if setting == "argument" else host.plugin()
-    with (
-        serve_quoted_prompts() as server,
-        Kling(base_url=server.url, api_key=KEY, clock=SimulatedClock(), plugins=[plugin]) as kling,
-    ):
-        kling.submit_raw(
-            "kling-o1", {"prompt": PROMPT, "n": 3, "loud": True, "image_urls": ["https://a/b.png"]}
-        ).wait()
-        for error in (ka.JobFailed, ka.BadRequest, ka.SubmitUncertain):
-            with pytest.raises(error):
-                kling.run("kling-2", prompt=PROMPT)
-    assert len(host.spans_named("kling.job")) == 4
-    assert KEY not in host.exported_text()
-    assert "secret-address" not in host.exported_text()
-    if setting == "off":
-        assert PROMPT not in host.exported_text()
-        assert "b.png" not in host.exported_text()
-        return
-    completed, job_failed, submit_failed, uncertain = host.spans_named("kling.job")
-    assert {
-        "kling.params.prompt": PROMPT,
-        "kling.params.n": 3,
-        "kling.params.loud": True,
-        "kling.params.image_urls": '["https://a/b.png"]',
-    }.items() <= attributes(completed).items()
-    assert job_failed.status.description == f"blocked: {PROMPT}"
-    assert f"not a good prompt: {PROMPT}" in (submit_failed.status.description or "")
-    assert "no usable answer" not in (uncertain.status.description or "no usable answer")
-
-
-def run(code: str, folder: Path, sandbox: Sandbox) -> str:
-    """Run a program in a subprocess with warnings as errors; return its output."""
-    code = code.replace("Kling(", f"Kling(base_url={sandbox.base_url!r}, ")
-    environment = {**os.environ, "SEGMIND_API_KEY": sandbox.api_key}
-    process = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    assert not process.stderr
-    return process.stdout
-
-
-def test_readme_examples_run(tmp_path: Path) -> None:
-    examples = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
-    assert len(examples) == 2
-    with Sandbox() as sandbox:
-        setup, options = (run(code, tmp_path, sandbox) for code in examples)
-    assert len(list((tmp_path / "renders").iterdir())) == 1
-    for name in ("make a teaser", "kling.job", "kling.submit", "kling.poll", "kling.store"):
-        assert setup.count(f'"name": "{name}"') == 1
-    assert setup.count('"name": "kling.job.duration"') == 1
-    assert not options
-
-
-def test_jobs_run_without_sdk(tmp_path: Path) -> None:
-    code = """
-import sys
-sys.modules["opentelemetry.sdk"] = None  # simulates a missing SDK
-from kling_adapters import Kling, SubmitUncertain
-with Kling(strict_plugins=True) as kling:
-    [plugin] = [info for info in kling.plugins if info.name == "opentelemetry"]
-    kling.submit("kling-2", prompt="never waited for")
-    result = kling.run("kling-2", prompt="x", save_to=".")
-print(plugin.state, plugin.hooks, len(result.saved))
-"""
-    with Sandbox() as sandbox:
-        assert run(code, tmp_path, sandbox) == "loaded ('kling_close', 'kling_event') 1\n"
-
-
-def test_readme_lists_all_exported_names(host: Host, sandbox: Sandbox, tmp_path: Path) -> None:
-    with Kling(
-        base_url=sandbox.base_url, api_key=sandbox.api_key, clock=SimulatedClock(), plugins=[host.plugin()]
-    ) as kling:
-        kling.run("kling-2", prompt=PROMPT, save_to=tmp_path)
-        with pytest.raises(ka.JobFailed):
-            kling.run("kling-2", prompt=BLOCKED_TEXT)
-    names = {name for span in host.spans for name in (span.name, *attributes(span))} | host.totals().keys()
-    readme = README.read_text("utf-8")
-    assert len(names) == 15
-    assert [name for name in sorted(names) if not re.search(rf"(`|── ){re.escape(name)}\b", readme)] == []
