@@ -13,7 +13,7 @@ import kling_adapters as ka
 from kling_adapters import AsyncKling, Kling
 from kling_adapters.models import Kling2
 from kling_adapters.testing import FakeGateway
-from tests.protocol.test_batch import Gateway, Runner, gateway, path, run
+from tests.support.batches import Gateway, Runner, gateway, path, run
 from tests.support.clients import OpenClient
 from tests.support.scripted_server import ScriptedServer, json_reply
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import json
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import aclosing, closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,128 +19,21 @@ from kling_adapters import AsyncKling, Kling, Outcome
 from kling_adapters.driver.clock import SystemClock
 from kling_adapters.journal.journal import Journal
 from kling_adapters.models import Kling2
-from kling_adapters.testing import FakeGateway, SimulatedClock
-from kling_adapters.testing.server import GatewayAnswer
-from tests.support.clients import OpenClient, open_clients
+from kling_adapters.testing import SimulatedClock
+from tests.support.batches import (
+    Gateway,
+    Runner,
+    gateway,
+    make_requests,
+    open_client,
+    path,
+    read_states,
+    run,
+    wait_until,
+)
+from tests.support.clients import OpenClient
 
-
-class Gateway(FakeGateway):
-    """Counts jobs that were submitted and not fetched; holds submits back while `gate` is closed.
-
-    `hangs`: no job ends. `forgets`: no job is known.
-    `limits`: polls are answered with a rate limit of a minute.
-    `lost`: the prompts whose submits are answered with an error that does not say whether a job was started.
-    `refused`: the prompts whose submits are refused as invalid.
-    """
-
-    hangs = False
-    forgets = False
-    limits = False
-    lost: tuple[str, ...] = ()
-    refused: tuple[str, ...] = ()
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.gate = threading.Event()
-        self.gate.set()
-        self.arrived = threading.Event()
-        self.peak = 0
-        self._counting = threading.Lock()
-        self._in_flight = 0
-
-    @property
-    def submits(self) -> list[Any]:
-        return [request.params["prompt"] for request in self.requests if request.method == "POST"]
-
-    @property
-    def polls(self) -> int:
-        return sum(request.path.endswith("/status") for request in self.requests)
-
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> GatewayAnswer:
-        if method == "POST":
-            self.arrived.set()
-            assert self.gate.wait(30)
-        with self._counting:
-            if method == "POST":
-                self._in_flight += 1
-                self.peak = max(self.peak, self._in_flight)
-            elif path.startswith("/v2/requests/") and not path.endswith("/status"):
-                self._in_flight -= 1
-        if self.hangs and path.endswith("/status"):
-            return GatewayAnswer.of(200, {"status": "QUEUED"})
-        if self.forgets and path.startswith("/v2/requests/"):
-            return GatewayAnswer.of(404, {"error": "there is nothing of that name"})
-        if method == "POST" and json.loads(body)["prompt"] in self.refused:
-            return GatewayAnswer.of(400, {"error": "the prompt is not allowed"})
-        answer = super().answer(method, path, headers, body)
-        if self.limits and path.endswith("/status"):
-            return GatewayAnswer(429, {"retry-after": "60"}, b"{}")
-        is_lost = method == "POST" and json.loads(body)["prompt"] in self.lost
-        return GatewayAnswer.of(504, {}) if is_lost else answer
-
-
-@pytest.fixture
-def gateway() -> Iterator[Gateway]:
-    with Gateway() as running:
-        yield running
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal.sqlite3"
-
-
-@dataclass
-class Runner:
-    """Iterates `map` or `resume` of a new client."""
-
-    open_client: OpenClient
-    gateway: Gateway
-    journal: Path | None
-    clock: ka.Clock = field(default_factory=SimulatedClock)
-
-    def __call__(
-        self, call: str, *args: Any, on_outcome: Callable[[Outcome[Any]], object] = repr, **options: Any
-    ) -> list[Outcome[Any]]:
-        """Return the outcomes. `on_outcome` gets each, and closes the batch by returning True."""
-        received: list[Outcome[Any]] = []
-        with (
-            self.open_client(self.gateway, journal=self.journal, clock=self.clock) as kling,
-            closing(getattr(kling, call)(*args, **options)) as outcomes,
-        ):
-            for outcome in outcomes:
-                received.append(outcome)
-                if on_outcome(outcome) is True:
-                    break
-        return received
-
-
-@pytest.fixture(params=["sync", "asyncio", "trio"])
-def open_client(request: pytest.FixtureRequest) -> Iterator[OpenClient]:
-    """Run the test with both event loops: a batch has tasks of its own."""
-    with open_clients(request.param) as function:
-        yield function
-
-
-@pytest.fixture
-def run(open_client: OpenClient, gateway: Gateway, path: Path) -> Runner:
-    return Runner(open_client, gateway, path)
-
-
-def make_requests(*prompts: object) -> list[dict[str, Any]]:
-    return [{"model": "kling-2", "prompt": str(prompt)} for prompt in prompts]
-
-
-def states(path: Path) -> dict[str, str]:
-    with closing(Journal(path)) as journal:
-        return {entry.params["prompt"]: entry.state for entry in journal.entries()}
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
+__all__ = ["gateway", "open_client", "path", "run"]
 
 
 def test_every_request_is_stored_once_within_concurrency(
@@ -173,13 +64,13 @@ def test_closed_batch_is_finished_by_resume(
         "map", requests, concurrency=4, name="endless", on_outcome=lambda _outcome: len(gateway.submits) > 7
     )
     assert len(gateway.submits) <= next(draws) <= len(outcomes) + 4
-    unfinished = states(path)
+    unfinished = read_states(path)
     assert set(unfinished) >= set(gateway.submits)
     assert "UNCERTAIN" not in unfinished.values()
     assert threading.active_count() <= before + 1 or request.node.callspec.params["open_client"] != "sync"
     run("resume")
-    assert set(states(path).values()) <= {"COMPLETED", "REFUSED"}
-    assert all(states(path)[prompt] == "COMPLETED" for prompt in gateway.submits)
+    assert set(read_states(path).values()) <= {"COMPLETED", "REFUSED"}
+    assert all(read_states(path)[prompt] == "COMPLETED" for prompt in gateway.submits)
 
 
 def test_slow_caller_delays_submits_but_not_running_jobs(
@@ -189,9 +80,9 @@ def test_slow_caller_delays_submits_but_not_running_jobs(
 
     def wait_for_the_others(_outcome: Outcome[Any]) -> None:
         if next(is_first, False):
-            wait_until(lambda: set(states(path).values()) == {"COMPLETED"})
-            wait_until(lambda: len(list((tmp_path / "out").glob("*.mp4"))) == len(states(path)))
-            assert len(gateway.submits) == len(states(path)) <= 5
+            wait_until(lambda: set(read_states(path).values()) == {"COMPLETED"})
+            wait_until(lambda: len(list((tmp_path / "out").glob("*.mp4"))) == len(read_states(path)))
+            assert len(gateway.submits) == len(read_states(path)) <= 5
 
     assert (
         len(
@@ -251,12 +142,12 @@ def test_error_of_the_iterable_is_raised_after_running_jobs(
 ) -> None:
     def requests() -> Iterator[dict[str, Any]]:
         yield from make_requests("a")
-        wait_until(lambda: "a" in states(path))
+        wait_until(lambda: "a" in read_states(path))
         raise RuntimeError("the caller's own")
 
     with pytest.raises(RuntimeError, match="the caller's own"):
         run("map", requests(), concurrency=1)
-    assert set(states(path).values()) == {"COMPLETED"}
+    assert set(read_states(path).values()) == {"COMPLETED"}
 
 
 def test_named_batch_submits_no_request_twice(
@@ -477,7 +368,7 @@ def test_closing_waits_for_the_answer_of_a_submit(run: Runner, gateway: Gateway,
         yield from make_requests("a", "b")
 
     run("map", requests(), concurrency=3, name="films", on_outcome=leave)
-    assert not set(states(path).values()) & {"UNCERTAIN", "SUBMITTING"}
+    assert not set(read_states(path).values()) & {"UNCERTAIN", "SUBMITTING"}
     assert len(run("map", make_requests("a", "b"), name="films")) == 2
     assert sorted(gateway.submits) == ["a", "b"]
 
@@ -488,13 +379,13 @@ def test_closing_does_not_wait_for_running_jobs(run: Runner, gateway: Gateway, p
     closed_at: list[float] = []
 
     def leave(outcome: Outcome[Any]) -> bool:
-        wait_until(lambda: list(states(path).values()) == ["QUEUED"] * 2)
+        wait_until(lambda: list(read_states(path).values()) == ["QUEUED"] * 2)
         closed_at.append(time.monotonic())
         return outcome.error is not None
 
     run("map", [*make_requests("a", "b"), {"model": "kling-22"}], on_outcome=leave)
     assert time.monotonic() - closed_at[0] < 5
-    assert list(states(path).values()) == ["QUEUED"] * 2
+    assert list(read_states(path).values()) == ["QUEUED"] * 2
     gateway.hangs, run.clock = False, SimulatedClock()
     assert [outcome.error for outcome in run("resume")] == [None, None]
 
@@ -511,7 +402,7 @@ def test_closing_interrupts_the_sleeps_of_running_jobs(run: Runner, gateway: Gat
     run("map", [*make_requests("a"), {"model": "kling-22"}], on_outcome=close)
     # Each poll is answered with a rate limit of a minute.
     assert time.monotonic() - start < 20
-    assert list(states(path).values()) == ["QUEUED"]
+    assert list(read_states(path).values()) == ["QUEUED"]
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -538,5 +429,5 @@ def test_cancellation_leaves_an_unanswered_submit_uncertain(
         anyio.run(main, backend=backend)
     finally:
         gateway.gate.set()
-    assert "UNCERTAIN" in states(path).values()
-    assert "SUBMITTING" not in states(path).values()
+    assert "UNCERTAIN" in read_states(path).values()
+    assert "SUBMITTING" not in read_states(path).values()

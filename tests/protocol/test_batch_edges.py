@@ -14,9 +14,8 @@ import kling_adapters as ka
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.journal.journal import Journal
 from kling_adapters.testing.server import GatewayAnswer
+from tests.support.batches import Gateway, Runner, gateway, make_requests, open_client, path, read_states, run
 from tests.support.clients import OpenClient
-
-from .test_batch import Gateway, Runner, gateway, make_requests, open_client, path, run, states
 
 __all__ = ["gateway", "open_client", "path", "run"]
 
@@ -287,7 +286,7 @@ def test_resume_stores_completed_jobs_that_have_no_file(
     run("map", make_requests("c"))
     age(monkeypatch, DAYS_8)
     assert run("resume", save_to=tmp_path / "out") == []
-    assert set(states(path).values()) == {"COMPLETED"}
+    assert set(read_states(path).values()) == {"COMPLETED"}
 
 
 class HalfSurrogate(Gateway):

@@ -29,9 +29,8 @@ from kling_adapters.protocol.session import Session
 from kling_adapters.protocol.task_flow import Storages
 from kling_adapters.protocol.tasks import Task
 from kling_adapters.schema.catalog import Catalog
+from tests.support.batches import Gateway, Runner, gateway, make_requests, open_client, path, run
 from tests.support.scripted_flow import Key
-
-from .test_batch import Gateway, Runner, gateway, make_requests, open_client, path, run
 
 __all__ = ["gateway", "open_client", "path", "run"]
 
