@@ -25,16 +25,19 @@ from kling_sandbox import Sandbox
 from markdown_it import MarkdownIt
 
 from kling_adapters import load_catalog
-from tests.codegen.test_draft_compare import EDITS, MODELS, SEED, SPECS, WHOLE, edit, read_yaml, write_page
+from tests.codegen.spec_pages import (
+    CATALOGUE,
+    EDITS,
+    MODEL_LIST,
+    MODELS,
+    SEED,
+    SPECS,
+    WHOLE,
+    edit_text,
+    write_page,
+)
 
 KEY = "SG_0123456789abcdef"
-CATALOGUE = read_yaml(SPECS / "catalogue.yaml")["models"]
-ANSWER = {
-    "Inference Segmind Model Information List With Details": [
-        {**entry, "type": "textToVideo", "parameters": {}} for entry in CATALOGUE
-    ]
-    + [{"slug": "flux-9", "title": "Flux 9"}]
-}
 
 
 class Drift:
@@ -45,7 +48,7 @@ class Drift:
         self.list = folder / "list.json"
         self.pages = folder / "pages"
         self.pages.mkdir()
-        self.write_list(ANSWER)
+        self.write_list(MODEL_LIST)
 
     def write_list(self, answer: Any) -> None:
         self.list.write_text(json.dumps(answer), encoding="utf-8")
@@ -85,13 +88,15 @@ def test_nothing_has_changed(drift: Drift) -> None:
 def test_renamed_removed_added_and_narrowed_parameters_have_their_classes(drift: Drift) -> None:
     for name in ("renamed", "removed", "added", "added and required", "fewer values", "smaller range"):
         edits, expected = EDITS[name]
-        drift.write_page("kling-2.5-turbo.txt", edit(write_page("kling-2.5-turbo"), *edits))
+        drift.write_page("kling-2.5-turbo.txt", edit_text(write_page("kling-2.5-turbo"), *edits))
         assert drift.lines("--pages", str(drift.pages)) == expected
 
 
 def test_page_is_matched_by_its_slug_and_shown_as_spec_diff(drift: Drift) -> None:
     drift.write_page("0001.txt", write_page("kling-2"))
-    text = edit(write_page("kling-2.5-turbo"), ("tail_image_urloptional", f"{SEED}tail_image_urloptional"))
+    text = edit_text(
+        write_page("kling-2.5-turbo"), ("tail_image_urloptional", f"{SEED}tail_image_urloptional")
+    )
     drift.write_page("0002.txt", text)
     report = drift.run("--pages", str(drift.pages)).stdout
     assert "| kling-2.5-turbo | `seed` | `parameter none -> integer` |" in report
@@ -105,7 +110,7 @@ def test_page_is_matched_by_its_slug_and_shown_as_spec_diff(drift: Drift) -> Non
 
 
 def test_new_and_retired_models_are_reported(drift: Drift) -> None:
-    [(name, entries)] = ANSWER.items()
+    [(name, entries)] = MODEL_LIST.items()
     listed: list[dict[str, Any]] = [
         entry for entry in entries if entry["slug"] not in ("kling-2", "kling-o1")
     ]
@@ -119,7 +124,7 @@ def test_new_and_retired_models_are_reported(drift: Drift) -> None:
 
 
 def test_model_without_a_spec_is_known_by_the_catalogue(drift: Drift) -> None:
-    [(name, entries)] = ANSWER.items()
+    [(name, entries)] = MODEL_LIST.items()
     listed = [entry for entry in entries if entry["slug"] != "kling-hug"]
     moved = {"slug": "kling-2.1", "title": "Kling 2.1", "average_cost": "$1.9", "average_latency": 140}
     drift.write_list({name: [moved if entry["slug"] == "kling-2.1" else entry for entry in listed]})
@@ -137,7 +142,7 @@ def test_retired_model_may_be_missing_but_not_offered(drift: Drift) -> None:
     text = spec.read_text(encoding="utf-8").replace("source:", "retired: {since: 2026-11-01}\nsource:", 1)
     spec.write_text(text, encoding="utf-8")
     assert '| kling-2 |  | `retired "true" -> none` |' in drift.run(specs=specs).stdout
-    [(name, entries)] = ANSWER.items()
+    [(name, entries)] = MODEL_LIST.items()
     drift.write_list({name: [entry for entry in entries if entry["slug"] != "kling-2"]})
     assert drift.run(specs=specs).exit_code == 0
 
@@ -171,7 +176,7 @@ def test_report_replaces_a_report_only(drift: Drift) -> None:
 
 def test_every_input_that_cannot_be_read_is_reported_beside_the_others(drift: Drift) -> None:
     text = write_page("kling-2.5-turbo")
-    drift.write_page("1.txt", edit(text, ("Default: 0.7", "Default: 0.5")))
+    drift.write_page("1.txt", edit_text(text, ("Default: 0.7", "Default: 0.5")))
     drift.write_page("2.txt", text)
     drift.write_page("3.txt", "Not a page.")
     drift.write_page("kling-2.txt", write_page("kling-o1"))
@@ -264,7 +269,7 @@ def test_figure_that_is_none_is_unknown(figure: str) -> None:
 
 
 def test_hostile_texts_add_nothing_to_the_report(drift: Drift) -> None:
-    [(name, entries)] = ANSWER.items()
+    [(name, entries)] = MODEL_LIST.items()
     title = "<script>x</script> | [a](javascript:x) \x1b[31m\u202e ![i](http://e) @all <!-- \n# X"
     drift.write_list({name: [*entries, {"slug": "kling-9", "title": title * 500}]})
     text = write_page("kling-2.5-turbo").replace('"16:9"', '"```\\n# X <img src=x> | `"')
@@ -333,7 +338,7 @@ class ListServer:
 
     def __init__(self) -> None:
         self.headers: list[dict[str, str]] = []
-        self.respond: Respond = lambda handler: answer_with(handler, ANSWER)
+        self.respond: Respond = lambda handler: answer_with(handler, MODEL_LIST)
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -411,10 +416,10 @@ def test_key_is_sent_to_the_gateway_after_a_refusal_only(
 
     def refuse_without_key(handler: BaseHTTPRequestHandler) -> None:
         has_key = handler.headers.get("x-api-key") == KEY
-        answer_with(handler, ANSWER if has_key else {}, 200 if has_key else 403)
+        answer_with(handler, MODEL_LIST if has_key else {}, 200 if has_key else 403)
 
     server.respond = refuse_without_key
-    assert json.loads(read_source(server.url, gateway)) == ANSWER
+    assert json.loads(read_source(server.url, gateway)) == MODEL_LIST
     assert server.keys == [None, None, KEY]
     monkeypatch.delenv("SEGMIND_API_KEY")
     with pytest.raises(UnreadableList, match="the answer has status 403; expected 200"):

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.codegen.test_draft_compare import SPECS, edit, write_page
-from tests.codegen.test_drift import ANSWER
+from tests.codegen.spec_pages import MODEL_LIST, SPECS, edit_text, write_page
 
 DOCS = SPECS.parent / "docs"
 PULL_REQUEST = "drift-pull-request.yml"
@@ -60,7 +59,7 @@ def work(tmp_path: Path) -> Path:
     for command in (["init", "-q", "-b", "main", str(repository)], ["init", "-q", "--bare", str(remote)]):
         subprocess.run(["git", *command], check=True)
     shutil.copytree(SPECS, repository / "specs")
-    (tmp_path / "list.json").write_text(json.dumps(ANSWER), encoding="utf-8")
+    (tmp_path / "list.json").write_text(json.dumps(MODEL_LIST), encoding="utf-8")
     author = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
     for command in (
         ["add", "."],
@@ -77,7 +76,7 @@ def work(tmp_path: Path) -> Path:
 
 def add_page(work: Path, *edits: tuple[str, str]) -> None:
     (work / "work" / "pages").mkdir(exist_ok=True)
-    text = edit(write_page("kling-2.5-turbo"), *edits)
+    text = edit_text(write_page("kling-2.5-turbo"), *edits)
     (work / "work" / "pages" / "a.txt").write_text(text, encoding="utf-8")
 
 

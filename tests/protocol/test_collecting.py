@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +12,6 @@ from typing import Any, Literal
 import pytest
 
 from kling_adapters import errors, events
-from kling_adapters.hookspecs import JobContext, Location
 from kling_adapters.journal.journal import Journal
 from kling_adapters.protocol import effects
 from kling_adapters.protocol.collect import Destination, collect, open_destination, save
@@ -23,74 +21,19 @@ from kling_adapters.protocol.messages import Answer, Fault, Outcome
 from kling_adapters.protocol.session import Session
 from kling_adapters.result import Artifact, Metrics, ResultData
 from kling_adapters.testing import MP4
+from tests.support.memory_storage import URL, JobMemory, Memory, answer_with_file, make_video
 from tests.support.scripted_flow import STARTED, Key, run
 
-URL = "https://files.example.com/a.mp4"
 GATEWAY = Gateway("https://api.example.com")
-Fetched = Callable[[effects.Fetch], Outcome]
-
-
-@dataclass
-class Memory:
-    """A storage of files by their names; `broken` is raised instead."""
-
-    files: dict[str, bytes] = field(default_factory=dict[str, bytes])
-    broken: Exception | None = None
-    opened: int = 0
-    aborted: int = 0
-
-    def check(self) -> None:
-        if self.broken:
-            raise self.broken
-
-    def open(self, name: str, content_type: str) -> MemoryWriter:
-        self.opened += 1
-        return MemoryWriter(self, name)
-
-
-class MemoryWriter:
-    def __init__(self, storage: Memory, name: str) -> None:
-        self.storage, self.name, self.content = storage, name, b""
-
-    def write(self, chunk: bytes) -> None:
-        self.content += chunk
-
-    def commit(self, sha256: str) -> Location:
-        if self.storage.broken:
-            raise self.storage.broken
-        self.storage.files[self.name] = self.content
-        return Location(f"memory:{self.name}")
-
-    def abort(self) -> None:
-        self.storage.aborted += 1
-
-
-def body(content: bytes, start: int = 0, *, total: int | None = len(MP4)) -> Fetched:
-    """Return an answer with a part of a file; without `total`, it does not announce the length."""
-
-    def answer_fetch(effect: effects.Fetch) -> Outcome:
-        headers = {} if total is None else {"content-length": str(total)}
-        if start:
-            headers = {"content-range": f"bytes {start}-{start + len(content) - 1}/{total}"}
-        status = 206 if start else 200
-        if effect.download.begin(status, headers):
-            effect.download.write(content)
-        return Answer(status, headers, b"")
-
-    return answer_fetch
 
 
 def result(*artifacts: Artifact) -> ResultData:
     return ResultData("job", "kling-2", None, artifacts, Metrics(), {})
 
 
-def video(url: str = URL, size: int | None = None, content: bytes | None = None) -> Artifact:
-    return Artifact(url, "video", size=size, content=content)
-
-
 def run_collect(storage: Memory, outcomes: list[Any], *artifacts: Artifact) -> Any:
     session = Session(GATEWAY, Key)
-    return run(collect(session, result(*(artifacts or [video()])), Destination(storage)), outcomes)
+    return run(collect(session, result(*(artifacts or [make_video()])), Destination(storage)), outcomes)
 
 
 CUT = Fault("cut", sent=True)
@@ -101,8 +44,8 @@ def test_stored_file_is_recorded_and_reported(tmp_path: Path) -> None:
     session = Session(GATEWAY, Key, Journal(tmp_path / "journal"))
     entry = session.journal.intend(GATEWAY.base_url, "kling-2", {}, "SG_x", "memory:")
     session.journal.update(entry, request_id="job", state="QUEUED")
-    flow = save(session, result(video()), lambda _: storage, "memory:")
-    flow_result = run(flow, [CUT, body(MP4[:500]), body(MP4[500:], 500)])
+    flow = save(session, result(make_video()), lambda _: storage, "memory:")
+    flow_result = run(flow, [CUT, answer_with_file(MP4[:500]), answer_with_file(MP4[500:], 500)])
     assert [request.method for request in flow_result.requests] == ["GET"] * 3
     assert flow_result.requests[2].headers["range"] == "bytes=500-"
     assert flow_result.seconds > 1.5
@@ -116,8 +59,8 @@ def test_stored_file_is_recorded_and_reported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_several_files_are_numbered(count: int) -> None:
-    several = [video(), video(content=MP4), video()][:count]
-    flow_result = run_collect(Memory(), [body(MP4)] * (count - 1), *several)
+    several = [make_video(), make_video(content=MP4), make_video()][:count]
+    flow_result = run_collect(Memory(), [answer_with_file(MP4)] * (count - 1), *several)
     assert [file.url for file in flow_result.value] == [
         f"memory:kling-2-job-{n + 1}.mp4" for n in range(count)
     ]
@@ -126,12 +69,12 @@ def test_several_files_are_numbered(count: int) -> None:
 
 def test_several_files_share_a_file_name() -> None:
     storage = Memory()
-    session, outputs = Session(GATEWAY, Key), result(video(), video())
+    session, outputs = Session(GATEWAY, Key), result(make_video(), make_video())
     destination = Destination(storage, FileName("film.mp4", "mp4"))
-    assert run(collect(session, outputs, destination), [body(MP4)] * 2).error is None
+    assert run(collect(session, outputs, destination), [answer_with_file(MP4)] * 2).error is None
     assert sorted(storage.files) == ["film-1.mp4", "film-2.mp4"]
     template = Destination(storage, FileName("{index}-{request_id}-{date}-{tag}{ext}"))
-    files = run(collect(session, outputs, template), [body(MP4)] * 2).value
+    files = run(collect(session, outputs, template), [answer_with_file(MP4)] * 2).value
     today = datetime.now(UTC).date().isoformat()
     assert len(files) == 2
     assert {f"{number}-job-{today}-no-tag.mp4" for number in (1, 2)} < set(storage.files)
@@ -148,8 +91,8 @@ def test_files_of_a_result_share_sixteen_gigabytes() -> None:
         return Answer(200, {}, b"")
 
     four = [answer_in_short] * 4
-    assert run_collect(Memory(), four, *[video()] * 4).error is None
-    flow_result = run_collect(Memory(), [*four, body(b"x", total=None)], *[video()] * 5)
+    assert run_collect(Memory(), four, *[make_video()] * 4).error is None
+    flow_result = run_collect(Memory(), [*four, answer_with_file(b"x", total=None)], *[make_video()] * 5)
     assert isinstance(flow_result.error, errors.StorageError)
 
 
@@ -161,20 +104,9 @@ def test_file_name_has_tag_and_day_of_the_submit(tmp_path: Path, monkeypatch: py
         session.journal.update(entry, request_id="job", state="QUEUED")
     storage = Memory()
     destination = Destination(storage, FileName("{date}-{tag}{ext}"))
-    assert run(collect(session, result(video()), destination), [body(MP4)]).error is None
+    assert run(collect(session, result(make_video()), destination), [answer_with_file(MP4)]).error is None
     assert [*storage.files] == ["1971-01-01-films.mp4"]
     session.close()
-
-
-@dataclass
-class JobMemory(Memory):
-    """A storage that is passed the job of a file."""
-
-    jobs: list[JobContext] = field(default_factory=list[JobContext])
-
-    def open_for(self, job: JobContext, name: str, content_type: str) -> MemoryWriter:
-        self.jobs.append(job)
-        return MemoryWriter(self, name)
 
 
 @pytest.mark.parametrize(
@@ -190,8 +122,8 @@ def test_output_has_the_model_and_the_parameters_of_its_entry(
             session.journal.update(entry, request_id="job", state="QUEUED")
         storage = JobMemory()
         destination = Destination(storage, FileName("{model}-{tag}{ext}"))
-        output = replace(result(video()), model=model)
-        assert run(collect(session, output, destination), [body(MP4)]).error is None
+        output = replace(result(make_video()), model=model)
+        assert run(collect(session, output, destination), [answer_with_file(MP4)]).error is None
     assert [*storage.files] == [f"{name}-no-tag.mp4"]
     [job] = storage.jobs
     assert (job.model, job.params) == (model, {"prompt": "x"} if has_entry else None)
@@ -204,9 +136,9 @@ def test_destination_is_recorded_if_every_file_can_be_fetched_again(
     with closing(Session(GATEWAY, Key, Journal(tmp_path / "journal"))) as session:
         entry = session.journal.intend(GATEWAY.base_url, "kling-2", {}, "SG_x")
         session.journal.update(entry, request_id="job", state="COMPLETED")
-        output = result(*(video(content=content) for content in contents))
+        output = result(*(make_video(content=content) for content in contents))
         flow = save(session, output, lambda _: Memory(), "memory:films")
-        assert run(flow, [body(MP4)] * contents.count(None)).error is None
+        assert run(flow, [answer_with_file(MP4)] * contents.count(None)).error is None
         [recorded] = session.journal.entries()
     assert recorded.save_to == ("memory:films" if contents == (None, None) else None)
 
@@ -214,15 +146,15 @@ def test_destination_is_recorded_if_every_file_can_be_fetched_again(
 def test_closed_client_fetches_nothing() -> None:
     session = Session(GATEWAY, Key)
     session.closed.set()
-    flow_result = run(collect(session, result(video()), Destination(Memory())), [])
+    flow_result = run(collect(session, result(make_video()), Destination(Memory())), [])
     assert str(flow_result.error).startswith("this client was closed before the output was stored.")
 
 
 def test_output_is_fetched_until_the_timeout() -> None:
-    session, output, destination = Session(GATEWAY, Key), result(video()), Destination(Memory())
-    [fetched] = run(collect(session, output, destination, STARTED + 0.5), [body(MP4)]).requests
+    session, output, destination = Session(GATEWAY, Key), result(make_video()), Destination(Memory())
+    [fetched] = run(collect(session, output, destination, STARTED + 0.5), [answer_with_file(MP4)]).requests
     assert fetched.deadline == 0.5
-    [fetched] = run(collect(session, output, destination), [body(MP4)]).requests
+    [fetched] = run(collect(session, output, destination), [answer_with_file(MP4)]).requests
     assert fetched.deadline is None
     late = run(collect(session, output, destination, STARTED), [])
     assert "could not be fetched in time: the timeout ended" in str(late.error)
@@ -245,7 +177,7 @@ def test_address_of_an_output_is_escaped_in_errors_and_logs(caplog: pytest.LogCa
     plain = run_collect(Memory(), [], Artifact("http://files.example.com/\x1b]0;a\n\u202e", "video"))
     assert r"http://files.example.com/\x1b]0;a\n\u202e" in str(plain.error)
     cut = Artifact("https://files.example.com/\nERROR forged", "video")
-    assert run_collect(Memory(), [CUT, body(MP4)], cut).error is None
+    assert run_collect(Memory(), [CUT, answer_with_file(MP4)], cut).error is None
     assert [entry.name for entry in caplog.records] == ["kling_adapters"]
     assert r"https://files.example.com/\nERROR forged" in caplog.text
 
@@ -263,29 +195,35 @@ def test_other_failures_are_retried_eight_times(status: int) -> None:
 @pytest.mark.parametrize("status", [201, 205, 207])
 def test_only_whole_files_and_parts_are_accepted(status: int) -> None:
     def answer_oddly(effect: effects.Fetch) -> Outcome:
-        body(MP4)(effect)
+        answer_with_file(MP4)(effect)
         return Answer(status, {}, b"")
 
-    assert run_collect(Memory(), [answer_oddly, body(MP4)]).sent == 2
+    assert run_collect(Memory(), [answer_oddly, answer_with_file(MP4)]).sent == 2
 
 
 def test_new_bytes_are_progress() -> None:
     storage = Memory()
-    parts = [part for n in range(1, 9) for part in (*[CUT] * 6, body(MP4[500 * n : 500 * n + 500], 500 * n))]
-    flow_result = run_collect(storage, [body(MP4[:500]), *parts, body(MP4[4500:], 4500)])
+    parts = [
+        part
+        for n in range(1, 9)
+        for part in (*[CUT] * 6, answer_with_file(MP4[500 * n : 500 * n + 500], 500 * n))
+    ]
+    flow_result = run_collect(
+        storage, [answer_with_file(MP4[:500]), *parts, answer_with_file(MP4[4500:], 4500)]
+    )
     assert storage.files == {"kling-2-job.mp4": MP4}
     assert flow_result.sent == 58
 
 
 def test_restarting_server_is_abandoned() -> None:
-    flow_result = run_collect(Memory(), [body(MP4[: 500 - number]) for number in range(20)])
+    flow_result = run_collect(Memory(), [answer_with_file(MP4[: 500 - number]) for number in range(20)])
     assert isinstance(flow_result.error, errors.StorageError)
     assert flow_result.sent == 8
     assert f"493 of {len(MP4)} bytes" in str(flow_result.error)
 
 
 def test_file_of_wrong_size_is_not_whole() -> None:
-    flow_result = run_collect(Memory(), [body(MP4)] * 9, video(size=len(MP4) + 1))
+    flow_result = run_collect(Memory(), [answer_with_file(MP4)] * 9, make_video(size=len(MP4) + 1))
     assert isinstance(flow_result.error, errors.StorageError)
     assert f"{len(MP4)} of {len(MP4) + 1} bytes" in str(flow_result.error)
 
@@ -295,12 +233,12 @@ def test_file_of_wrong_size_is_not_whole() -> None:
 )
 def test_plain_http_files_need_a_local_gateway(base_url: str, is_fetched: bool) -> None:
     session = Session(Gateway(base_url), Key)
-    plain = video("http://files.example.com/a.mp4")
-    flow_result = run(collect(session, result(plain), Destination(Memory())), [body(MP4)])
+    plain = make_video("http://files.example.com/a.mp4")
+    flow_result = run(collect(session, result(plain), Destination(Memory())), [answer_with_file(MP4)])
     assert flow_result.sent == is_fetched
     assert isinstance(flow_result.error, type(None) if is_fetched else errors.StorageError)
     # What is there already is not fetched.
-    here = video("", content=MP4)
+    here = make_video("", content=MP4)
     assert run(collect(session, result(here), Destination(Memory())), []).value[0].size == len(MP4)
 
 
@@ -324,7 +262,7 @@ def test_storage_failure_is_a_storage_error(when: Literal["check", "commit"], er
         assert isinstance(flow_result.error, errors.StorageError)
         assert flow_result.error.__cause__ is storage.broken
     else:
-        flow_result = run_collect(storage, [body(MP4)])
+        flow_result = run_collect(storage, [answer_with_file(MP4)])
         assert flow_result.error is broken
         assert broken.url == (error_url or URL)
         assert flow_result.events == []
@@ -333,8 +271,8 @@ def test_storage_failure_is_a_storage_error(when: Literal["check", "commit"], er
 
 def test_failed_download_is_discarded_by_a_call() -> None:
     """A driver performs it in a worker thread, because a storage may block."""
-    flow = collect(Session(GATEWAY, Key), result(video()), Destination(Memory()))
-    scripted: list[Any] = [body(MP4[:900]), Answer(404, {}, b"")]
+    flow = collect(Session(GATEWAY, Key), result(make_video()), Destination(Memory()))
+    scripted: list[Any] = [answer_with_file(MP4[:900]), Answer(404, {}, b"")]
     effect = next(flow)
     while not (isinstance(effect, effects.Call) and "abort" in repr(effect.function)):
         match effect:
@@ -352,18 +290,20 @@ def test_failed_download_is_discarded_by_a_call() -> None:
 
 def test_closed_flow_discards_the_partial_file() -> None:
     storage = Memory()
-    flow = collect(Session(GATEWAY, Key), result(video()), Destination(storage))
+    flow = collect(Session(GATEWAY, Key), result(make_video()), Destination(storage))
     outcome: Any = None
     while not isinstance(effect := flow.send(outcome), effects.Fetch):
         outcome = effect.function() if isinstance(effect, effects.Call) else 0.0
-    body(MP4[:5000])(effect)
+    answer_with_file(MP4[:5000])(effect)
     flow.close()
     assert storage.aborted
     assert not storage.files
 
 
 def test_slow_storage_calls_are_abandoned_on_cancel() -> None:
-    flow = collect(Session(GATEWAY, Key), result(video(content=MP4), video()), Destination(Memory()))
+    flow = collect(
+        Session(GATEWAY, Key), result(make_video(content=MP4), make_video()), Destination(Memory())
+    )
     calls: list[effects.Call] = []
     outcome: Any = None
     while len(calls) < 3:
@@ -374,7 +314,7 @@ def test_slow_storage_calls_are_abandoned_on_cancel() -> None:
                     calls.append(effect)
                 outcome = effect.function()
             case effects.Fetch():
-                outcome = body(MP4)(effect)
+                outcome = answer_with_file(MP4)(effect)
             case _:
                 outcome = 0.0
     # Taking a file that is there, and making each appear: `abort` stops them.

@@ -14,8 +14,7 @@ from kling_adapters.media.types import HEAD_BYTES
 from kling_adapters.protocol.download import Download, TooSlow
 from kling_adapters.result import Artifact
 from kling_adapters.testing import MP4
-
-from .test_collecting import JobMemory, Memory, MemoryWriter, video
+from tests.support.memory_storage import JobMemory, Memory, MemoryWriter, make_video
 
 UNKNOWN = b"\x00\x01unheard-of" * 100
 
@@ -23,12 +22,12 @@ UNKNOWN = b"\x00\x01unheard-of" * 100
 def open_download(
     storage: Memory | None = None, artifact: Artifact | None = None, **options: Any
 ) -> Download:
-    return Download(artifact or video(), "a.{}".format, storage or Memory(), **options)
+    return Download(artifact or make_video(), "a.{}".format, storage or Memory(), **options)
 
 
 def start(etag: str = "", length: int | None = 10, size: int | None = None) -> Download:
     """Return a download that has received 5 bytes."""
-    download = open_download(artifact=video(size=size))
+    download = open_download(artifact=make_video(size=size))
     headers = {"etag": etag} if etag else {}
     assert download.begin(200, headers if length is None else {**headers, "content-length": str(length)})
     download.write(MP4[:5])
@@ -119,7 +118,7 @@ def test_bytes_beyond_an_announced_size_are_refused(length: int | None, size: in
 @pytest.mark.parametrize("headers", [{"content-length": "5"}, {}])
 @pytest.mark.parametrize("size", [5, None])
 def test_file_may_have_as_many_bytes_as_the_limit(headers: dict[str, str], size: int | None) -> None:
-    download = open_download(artifact=video(size=size), max_bytes=5)
+    download = open_download(artifact=make_video(size=size), max_bytes=5)
     assert download.begin(200, headers)
     download.write(MP4[:5])
     with pytest.raises(StorageError):
@@ -136,7 +135,7 @@ def test_file_has_four_gigabytes() -> None:
 
 @pytest.mark.parametrize(("length", "size"), [("5", None), ("1", 5)])
 def test_file_announced_beyond_the_limit_is_refused(length: str, size: int | None) -> None:
-    download = open_download(artifact=video(size=size), max_bytes=4)
+    download = open_download(artifact=make_video(size=size), max_bytes=4)
     with pytest.raises(StorageError, match="larger than 4 bytes"):
         download.begin(200, {"content-length": length})
 

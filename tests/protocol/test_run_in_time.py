@@ -18,10 +18,9 @@ from kling_adapters.result import ResultData
 from kling_adapters.testing import MP4, PNG
 from tests.protocol.conftest import ACCEPTED, ADAPTER, BODY, GATEWAY, LOST, make_answer, make_state
 from tests.support.clients import OpenClient
+from tests.support.memory_storage import Memory, answer_with_file
 from tests.support.scripted_flow import STARTED, FlowResult, Key, run
 from tests.support.scripted_server import ScriptedServer, gateway_script, json_reply
-
-from .test_collecting import Memory, body
 
 URL = "https://files.example.com/a.mp4"
 QUEUED, COMPLETED = make_state("QUEUED"), make_state("COMPLETED")
@@ -133,7 +132,7 @@ def test_late_download_is_not_lost(session: Session) -> None:
 
 
 def test_download_in_time_is_stored(session: Session) -> None:
-    flow_result = run_for(session, 10.0, ACCEPTED, QUEUED, COMPLETED, RESULT, LOST, body(MP4))
+    flow_result = run_for(session, 10.0, ACCEPTED, QUEUED, COMPLETED, RESULT, LOST, answer_with_file(MP4))
     data, files = flow_result.value
     assert (data.output, files[0].size) == (URL, len(MP4))
 
