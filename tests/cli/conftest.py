@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -148,10 +147,3 @@ def outcomes_file(file: Path) -> Path:
 
 def rows(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in outcomes_file(file).read_text().splitlines()]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from kling_adapters.testing.server import GatewayAnswer
+from tests.support.waiting import wait_until
 
-from .conftest import Command, Gateway, outcomes_file, rows, until, write
+from .conftest import Command, Gateway, outcomes_file, rows, write
 
 
 def test_every_line_is_run_and_its_outcome_is_written(kling: Command, tmp_path: Path) -> None:
@@ -139,7 +140,7 @@ def test_refused_batch_leaves_outcomes_as_they_are(kling: Command, gateway: Gate
     file.write_text(file.read_text() + '{"model": "kling-2", "prompt": "more"}\n')
     gateway.hangs = True
     first = kling.start("batch", str(file), "--resume")
-    until(lambda: len(rows(file)) == 3 and len(gateway.submits) == 4)
+    wait_until(lambda: len(rows(file)) == 3 and len(gateway.submits) == 4)
     running = outcomes_file(file).read_bytes()
     done = kling("batch", str(file), "--resume")
     assert (done.returncode, outcomes_file(file).read_bytes()) == (2, running), done.stderr

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from kling_adapters.journal.journal import Journal
+from tests.support.waiting import wait_until
 
-from .conftest import Command, Gateway, outcomes_file, rows, until, write
+from .conftest import Command, Gateway, outcomes_file, rows, write
 
 
 def test_killed_batch_is_resumed_and_submits_no_line_twice(
@@ -23,7 +24,7 @@ def test_killed_batch_is_resumed_and_submits_no_line_twice(
     file = write(tmp_path / "films.jsonl", 12)
     for kill_at, how in ((3, ()), (8, ("--resume",))):
         process = kling.start("batch", str(file), "--concurrency", "4", "--save-to", "out", *how)
-        until(lambda: len(gateway.submits) >= kill_at)  # noqa: B023  called at once
+        wait_until(lambda: len(gateway.submits) >= kill_at)  # noqa: B023  called at once
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
     done = kling("batch", str(file), "--concurrency", "4", "--save-to", "out", "--resume")
@@ -42,7 +43,7 @@ def test_killed_batch_is_resumed_and_submits_no_line_twice(
 def test_ctrl_c_once_finishes_jobs_in_flight(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
     file = write(tmp_path / "films.jsonl", 12)
     process = kling.start("batch", str(file), "--concurrency", "3")
-    until(lambda: len(gateway.submits) == 3)
+    wait_until(lambda: len(gateway.submits) == 3)
     process.send_signal(signal.SIGINT)
     done = kling.end(process)
     assert done.returncode == 7
@@ -56,7 +57,7 @@ def test_ctrl_c_twice_stops_at_once(kling: Command, gateway: Gateway, tmp_path: 
     gateway.hangs = True
     file = write(tmp_path / "films.jsonl", 12)
     process = kling.start("batch", str(file), "--concurrency", "3")
-    until(lambda: kling.states() == ["QUEUED"] * 3)
+    wait_until(lambda: kling.states() == ["QUEUED"] * 3)
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)  # two signals at once are one
     assert process.poll() is None
@@ -118,7 +119,7 @@ def test_sigterm_finishes_jobs_in_flight(
     file = write(tmp_path / "films.jsonl", 12)
     gateway.hangs = True
     process = kling.start("batch", str(file), "--concurrency", "3")
-    until(lambda: kling.states() == ["QUEUED"] * 3)
+    wait_until(lambda: kling.states() == ["QUEUED"] * 3)
     process.send_signal(number)
     time.sleep(0.3)  # two signals at once are one
     process.send_signal(number)
@@ -135,7 +136,7 @@ def test_sigterm_finishes_jobs_in_flight(
 def test_sigterm_of_a_run_explains_how_to_go_on(kling: Command, gateway: Gateway) -> None:
     gateway.hangs = True
     process = kling.start("run", "kling-2", "prompt=x")
-    until(lambda: gateway.polls > 0)
+    wait_until(lambda: gateway.polls > 0)
     process.send_signal(signal.SIGTERM)
     done = kling.end(process)
     assert (done.returncode, "continues and will be billed" in done.stderr) == (4, True), done.stderr

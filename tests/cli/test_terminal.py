@@ -18,8 +18,9 @@ import pytest
 
 from kling_adapters.testing import FakeGateway
 from kling_adapters.testing.server import GatewayAnswer
+from tests.support.waiting import wait_until
 
-from .conftest import Acme, until
+from .conftest import Acme
 
 COMMAND = "from kling_adapters.cli import main; main()"
 WIDTH = 40
@@ -122,7 +123,7 @@ def test_json_output_has_nothing_beside_it(gateway: Gateway, tmp_path: Path) -> 
 def test_job_can_be_waited_for_after_ctrl_c(gateway: Gateway, tmp_path: Path) -> None:
     gateway.hangs = True
     terminal = Terminal(gateway, tmp_path, "run", "kling-2", "prompt=x")
-    until(lambda: gateway.is_asked)
+    wait_until(lambda: gateway.is_asked)
     terminal.interrupt()
     assert (terminal.end(), terminal.printed) == (4, "")
     [request_id] = re.findall("kling wait ([-0-9a-f]+) --save-to DIR", terminal.shown)
@@ -153,7 +154,7 @@ def test_jobs_can_be_resumed_after_ctrl_c(gateway: Gateway, tmp_path: Path) -> N
     assert submitted.end() == 0
     gateway.hangs = True
     terminal = Terminal(gateway, tmp_path, "resume")
-    until(lambda: gateway.is_asked)
+    wait_until(lambda: gateway.is_asked)
     terminal.interrupt()
     assert terminal.end() == 4
     assert "submitted jobs continue; run `kling resume` again within the hour" in terminal.shown

@@ -22,6 +22,7 @@ from kling_adapters.plugins import manager as plugins
 from kling_adapters.plugins.worker import PluginWorker
 from kling_adapters.testing import FakeGateway, SimulatedClock
 from tests.support.clients import OpenClient
+from tests.support.waiting import wait_until
 
 EVENTS = ["Submitted", "StateChanged", "StateChanged", "Completed"]
 
@@ -122,14 +123,6 @@ def test_plain_notifier_has_one_thread(sandbox: Sandbox) -> None:
         assert alive.count("kling-Notifier") == 1
     assert len(notifier.threads) == 1
     wait_until(lambda: "kling-Notifier" not in [thread.name for thread in threading.enumerate()])
-
-
-def wait_until(condition: Any) -> None:
-    for _ in range(500):
-        if condition():
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError("the condition was never true")
 
 
 def test_collected_client_ends_its_threads() -> None:

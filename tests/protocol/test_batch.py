@@ -29,9 +29,9 @@ from tests.support.batches import (
     path,
     read_states,
     run,
-    wait_until,
 )
 from tests.support.clients import OpenClient
+from tests.support.waiting import wait_until
 
 __all__ = ["gateway", "open_client", "path", "run"]
 

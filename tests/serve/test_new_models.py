@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,9 @@ from mcp.client.streamable_http import streamable_http_client
 
 from tests.support.life import install_state, read_example
 from tests.support.serving import ALICE, make_sandbox_settings, open_http, serve_app, wait_for_end
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 async def list_tools(base_url: str) -> set[str]:

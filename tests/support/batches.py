@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -136,10 +135,3 @@ def read_states(path: Path) -> dict[str, str]:
     """Return the states of the jobs in a journal by their prompts."""
     with closing(Journal(path)) as journal:
         return {entry.params["prompt"]: entry.state for entry in journal.entries()}
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -22,15 +21,7 @@ from kling_adapters import AsyncKling, StorageError
 from kling_adapters.testing import SimulatedClock
 from tests.plugins.objectstore.conftest import BIG, MB, Run, S3Server, open_spools, open_storage
 from tests.support.scripted_server import Reply, ScriptedServer, gateway_script, result_reply
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for a thread or a server, ten seconds at most."""
-    for _ in range(1000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("the condition is still false after ten seconds")
+from tests.support.waiting import wait_until
 
 
 class Gate:

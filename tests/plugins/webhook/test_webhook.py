@@ -6,7 +6,6 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,6 +39,7 @@ from tests.plugins.webhook.conftest import (
     sign_request,
     unreachable_url,
 )
+from tests.support.waiting import wait_until
 
 README = Path(kling_webhook.__file__).parents[1].joinpath("README.md").read_text("utf-8")
 
@@ -225,7 +225,7 @@ def test_failing_job_does_not_delay_others(receiver: Receiver, letters: Path) ->
         + make_events("fine", "completed")
     ):
         plugin.kling_event(event)
-    wait_for(lambda: ("fine", "completed") in receiver.events)
+    wait_until(lambda: ("fine", "completed") in receiver.events)
     assert ("fails", "completed") not in receiver.events
     assert ("hangs", "completed") not in receiver.events
     release.set()
@@ -235,14 +235,6 @@ def test_failing_job_does_not_delay_others(receiver: Receiver, letters: Path) ->
         kinds = [kind for request_id, kind in receiver.events if request_id == job]
         assert kinds in (["submitted", "submitted", "completed"], ["submitted", "completed"])
     assert not letters.exists()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    for _ in range(3000):
-        if condition():
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError("the condition is still false after 30 seconds")
 
 
 def test_logs_reprs_and_files_hide_secrets(
