@@ -11,7 +11,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from .specs import PLAIN_NAMES, Schema, Spec, documents
+from .spec_schemas import PLAIN_NAMES, Schema
+from .specs import Spec, documents
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .prose_rules import LIMITS
-from .specs import Schema, Spec, nested_paths
+from .spec_rules import nested_paths
+from .spec_schemas import Schema
+from .specs import Spec
 
 # Tables, prices and latencies show plain decimals; a number of more digits could be several that are run together.
 PLAIN_NUMBER = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d{1,15})?")

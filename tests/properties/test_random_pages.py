@@ -20,7 +20,8 @@ from ruamel.yaml import YAML
 from .changes import Change, changes
 from .generated import differences
 from .pages import facts, page, reduce_to_page
-from .specs import Spec, documents, texts
+from .spec_schemas import texts
+from .specs import Spec, documents
 
 SOME_PAGES = settings(
     max_examples=max(1, settings().max_examples // 6), suppress_health_check=list(HealthCheck)
