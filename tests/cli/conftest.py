@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -17,17 +16,7 @@ import pytest
 from kling_adapters.journal.journal import Journal
 from kling_adapters.testing import FakeGateway
 from kling_adapters.testing.server import GatewayAnswer
-
-ACME = Path(__file__).parents[1] / "golden" / "acme" / "acme_kling"
-PLUGIN = """\
-from acme_kling.models import CATALOG
-from kling_adapters.hookspecs import hookimpl
-
-@hookimpl
-def kling_register_adapters(register):
-    for entry in CATALOG:
-        register(entry)
-"""
+from tests.support.acme import install_acme
 
 Acme = Callable[[str, str, str], None]
 
@@ -37,16 +26,11 @@ def acme(tmp_path: Path) -> Acme:
     """Install it in the folder of the test, which PYTHONPATH has to name, with a change in one of its files."""
 
     def install(name: str, text_before: str, text_after: str) -> None:
-        shutil.copytree(ACME, tmp_path / "acme_kling")
+        install_acme(tmp_path)
         file = tmp_path / "acme_kling" / "models" / name
         text = file.read_text("utf-8")
         assert text_before in text
         file.write_text(text.replace(text_before, text_after), "utf-8")
-        (tmp_path / "acme_plugin.py").write_text(PLUGIN, "utf-8")
-        metadata = tmp_path / "acme_kling-1.0.dist-info"
-        metadata.mkdir()
-        (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-kling\nVersion: 1.0\n")
-        (metadata / "entry_points.txt").write_text("[kling_adapters]\nacme = acme_plugin\n")
 
     return install
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -13,28 +11,9 @@ import pytest
 from kling_adapters import load_catalog
 from tests.serve.conftest import read_form
 from tests.studio.processes import StudioProcess
+from tests.support.acme import install_acme
 
-ACME = Path(__file__).parents[1] / "golden" / "acme" / "acme_kling"
-PLUGIN = """\
-from acme_kling.models import CATALOG
-from kling_adapters.hookspecs import hookimpl
-
-@hookimpl
-def kling_register_adapters(register):
-    for entry in CATALOG:
-        register(entry)
-"""
 SLUGS = (*(slug for slug, entry in load_catalog().items() if not entry.retired), "acme-1")
-
-
-def install_acme(folder: Path) -> None:
-    """Put an installed distribution with a model into a folder of the Python path."""
-    shutil.copytree(ACME, folder / "acme_kling")
-    (folder / "acme_plugin.py").write_text(PLUGIN, "utf-8")
-    metadata = folder / "acme_kling-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-kling\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[kling_adapters]\nacme = acme_plugin\n")
 
 
 @pytest.fixture(scope="module")
