@@ -18,6 +18,8 @@ import kling_adapters
 if TYPE_CHECKING:
     from click.testing import Result
 
+    from tests.codegen.drift_command import Drift
+
 RUNTIME = Path(kling_adapters.__file__).parent
 GATEWAY = RUNTIME.parent / "specs" / "gateway.yaml"
 
@@ -108,3 +110,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
+
+
+@pytest.fixture
+def drift(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Drift:
+    from tests.codegen.drift_command import Drift  # it reads all specs
+
+    monkeypatch.delenv("SEGMIND_API_KEY", raising=False)
+    return Drift(tmp_path)
