@@ -101,13 +101,18 @@ def _wire_names(properties: tuple[str, ...]) -> dict[str, str]:
     return {name: wire for wire, name in field_names(properties).items()}
 
 
-def by_present_name(schema: Schema, value: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return an object with the present names of its members; an old name beside the present one stays."""
-    renamed = {
+def list_old_names(schema: Schema) -> dict[str, str]:
+    """Return the present names of the members of an object, by their old names."""
+    return {
         old: name
         for name, part in schema.get("properties", {}).items()
         for old in part.get("x-kling", {}).get("renamed_from", ())
     }
+
+
+def by_present_name(schema: Schema, value: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return an object with the present names of its members; an old name beside the present one stays."""
+    renamed = list_old_names(schema)
     result: dict[Any, Any] = {}
     for name, member in value.items():
         present = renamed.get(name, name)

@@ -16,7 +16,7 @@ import jsonschema_rs
 
 from kling_adapters import ConfigError, DeprecatedParameter, Params, ParamsInvalid, UnknownParameter
 
-from .differences import DIFFERENCES, UPLOADED, Difference, is_json
+from .differences import DIFFERENCES, UPLOADED, Difference, is_json, list_old_names
 from .edits import Edit, Place, edits
 from .inputs import kind_of, kinds_of
 from .prose_rules import broken_rules, split_rule
@@ -235,10 +235,14 @@ class _Reading:
             parts = schema["properties"]
             self.broken.update(_path((*place, name)) for name in value if not isinstance(name, str))
             if schema.get("additionalProperties", False):
-                # A partial model takes any JSON under an unknown name, and nothing else.
+                # A partial model takes any JSON under an unknown name, and nothing else. An old name is not unknown:
+                # one that is still here is beside the present one.
                 unknown = {name: value[name] for name in value if isinstance(name, str) and name not in parts}
+                old_names = list_old_names(schema)
                 self.broken.update(
-                    _path((*place, name)) for name in unknown if not _is_json_throughout(unknown[name])
+                    _path((*place, name))
+                    for name in unknown
+                    if name in old_names or not _is_json_throughout(unknown[name])
                 )
             return {
                 name: self.as_json(parts[name], member, (*place, name)) if name in parts else None
