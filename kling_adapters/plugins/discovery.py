@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
@@ -103,6 +104,7 @@ class Discovery:
             self._manager.register(plugin, name=name)
             self._manager.check_pending()
             models = self._collect_models(plugin)
+            unmarked = _find_unmarked_hooks(plugin)
         except Exception as error:
             if self._strict:
                 raise ConfigError(f"plugin {info.name} cannot be used: {describe_error(error)}") from error
@@ -113,7 +115,8 @@ class Discovery:
         else:
             callers = self._manager.get_hookcallers(plugin) or []
             hooks = tuple(sorted(caller.name for caller in callers))
-            self._registered[name] = replace(info, hooks=hooks, reason=self._register_models(info, models))
+            reasons = [*self._explain_unmarked_hooks(info, unmarked), *self._register_models(info, models)]
+            self._registered[name] = replace(info, hooks=hooks, reason="; ".join(reasons))
             self.infos.append(self._registered[name])
 
     def _refuse_registered(self, plugin: object) -> None:
@@ -136,7 +139,13 @@ class Discovery:
                 raise ConfigError(f"register() expects a CatalogEntry and got a {type(entry).__name__}")
         return entries
 
-    def _register_models(self, info: PluginInfo, models: Iterable[CatalogEntry]) -> str:
+    def _explain_unmarked_hooks(self, info: PluginInfo, names: Iterable[str]) -> list[str]:
+        reasons = [f"{name} is not called: mark it with @hookimpl" for name in names]
+        for reason in reasons:
+            self._warn(f"plugin {info.name}: {reason}")
+        return reasons
+
+    def _register_models(self, info: PluginInfo, models: Iterable[CatalogEntry]) -> list[str]:
         """Register models. Return the reasons for models that are left out, whose slug is already registered."""
         reasons: list[str] = []
         for entry in models:
@@ -147,12 +156,23 @@ class Discovery:
                     raise ConfigError(f"plugin {info.name} cannot be used: {error}") from error
                 reasons.append(str(error))
                 self._warn(f"a model of plugin {info.name} is left out: {error}")
-        return "; ".join(f"left out: {reason}" for reason in reasons)
+        return [f"left out: {reason}" for reason in reasons]
 
     def _warn(self, message: str) -> None:
         if message not in _warnings_logged:
             _warnings_logged.add(message)
             log.warning("%s", message)
+
+
+def _find_unmarked_hooks(plugin: object) -> list[str]:
+    """Return the functions of a plugin that have the name of a hook and are not marked as its implementation."""
+    return [
+        name
+        for name in vars(HookSpecs)
+        if name.startswith("kling_")
+        and inspect.isroutine(function := getattr(plugin, name, None))
+        and not hasattr(function, f"{PROJECT}_impl")
+    ]
 
 
 def _list_slugs() -> Collection[str]:

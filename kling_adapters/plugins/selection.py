@@ -30,7 +30,8 @@ class PluginInfo:
         name: The name that selects or disables it.
         distribution: Name and version of its distribution; None for a plugin passed in code.
         state: `loaded`, `disabled` by the environment or a conflict of names, or `broken`.
-        reason: The reason of a disabled or broken plugin; for a loaded one, the models that are left out.
+        reason: The reason of a disabled or broken plugin; for a loaded one, the models that are left out and the
+            functions that lack `@hookimpl`.
         hooks: The names of its hooks; empty unless it is loaded.
 
     """

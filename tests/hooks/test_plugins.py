@@ -87,6 +87,16 @@ def test_broken_plugin_is_listed_with_its_reason(
         Kling(strict_plugins=True)
 
 
+def test_hook_without_hookimpl_is_reported(install: Install, caplog: pytest.LogCaptureFixture) -> None:
+    marked = "from kling_adapters.hookspecs import hookimpl\n@hookimpl\ndef kling_close(): ...\n"
+    install("forgetful", f"{marked}def kling_event(event): ...")
+    with Kling() as kling:
+        info = find_info(kling, "forgetful")
+    assert (info.state, info.hooks) == ("loaded", ("kling_close",))
+    assert info.reason == "kling_event is not called: mark it with @hookimpl"
+    assert f"plugin forgetful: {info.reason}" in caplog.text
+
+
 def test_environment_sets_strict_mode_and_disables(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     install("broken", "1 / 0")
     monkeypatch.setenv("KLING_STRICT_PLUGINS", "1")
