@@ -12,6 +12,7 @@ from kling_adapters.cli.connection import connect
 from kling_adapters.cli.options import as_json, base_url, journal, rate_limit, save_to, timeout
 from kling_adapters.cli.output import print_json, print_line
 from kling_adapters.cli.results import open_client, print_result
+from kling_adapters.errors import StorageError
 
 if TYPE_CHECKING:
     from kling_adapters.client.client import Kling
@@ -38,7 +39,11 @@ def status(request_id: str, base_url: str | None, journal: str | None, as_json: 
 
 @click.command()
 @click.argument("request_id")
-@click.option("--model", metavar="SLUG", help="The model of the job; polls are paced by its usual time.")
+@click.option(
+    "--model",
+    metavar="SLUG",
+    help="The model of the job; by default that in the journal. Its usual time paces polls.",
+)
 @save_to
 @timeout
 @base_url
@@ -60,10 +65,16 @@ def wait(
         client = connect(stack, base_url, journal, rate_limit=rate_limit)
         kling = stack.enter_context(open_client(client, quiet=as_json))
         entry = None
-        if save_to is None and client["journal"] is not None:
-            entry = _find_entry(kling, client["base_url"], request_id)
+        if client["journal"] is not None:
+            try:
+                entry = _find_entry(kling, client["base_url"], request_id)
+            except StorageError:
+                if save_to is None:
+                    raise
+        if model is None and entry is not None:
+            model = entry.model
         result = kling.job(request_id, model).wait(timeout)
-        if entry is not None and entry.files:
+        if save_to is None and entry is not None and entry.files:
             result = replace(result, saved=entry.files)
         elif destination := save_to or (entry.save_to if entry is not None else None):
             result = replace(result, saved=result.save(destination))

@@ -135,6 +135,20 @@ def test_wait_stores_the_output_where_the_submit_said(sandbox: Sandbox, tmp_path
     assert [path.name for path in tmp_path.glob("*.mp4")] == ["film.mp4"]
 
 
+def test_wait_takes_the_model_from_the_journal(sandbox: Sandbox, tmp_path: Path) -> None:
+    place = ("--base-url", sandbox.base_url, "--journal", str(tmp_path / "journal"))
+    done = kling("submit", "kling-2", "prompt=x", *place, SEGMIND_API_KEY=sandbox.api_key)
+    request_id = done.stdout.strip()
+    for destination in ((), ("--save-to", str(tmp_path))):
+        done = kling("wait", request_id, "--json", *destination, *place, SEGMIND_API_KEY=sandbox.api_key)
+        assert json.loads(done.stdout)["model"] == "kling-2"
+    assert [path.name for path in tmp_path.glob("*.mp4")] == [f"kling-2-{request_id}.mp4"]
+    (tmp_path / "journal").write_bytes(b"damaged" * 100)
+    done = kling("wait", request_id, "--save-to", str(tmp_path), *place, SEGMIND_API_KEY=sandbox.api_key)
+    assert done.returncode == 0
+    assert (tmp_path / f"{request_id}.mp4").exists()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
