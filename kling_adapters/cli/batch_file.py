@@ -15,6 +15,7 @@ from kling_adapters.cli.output import count_noun
 from kling_adapters.cli.values import TextReader, read_cells, read_members
 from kling_adapters.cli.wording import describe_error
 from kling_adapters.errors import ConfigError, ParamsInvalid, RetiredModel
+from kling_adapters.problems import Problem
 
 if TYPE_CHECKING:
     from kling_adapters.schema.catalog import Catalog
@@ -134,10 +135,19 @@ def _read_line(
     try:
         return Line(row.number, _read_params(members, model, catalog, read_text, is_csv=is_csv), notes)
     except ParamsInvalid as error:
-        reasons = [str(problem) for problem in error.problems]
+        reasons = [_describe_problem(problem) for problem in error.problems]
     except ConfigError as error:
         reasons = [_describe(error)]
     return InvalidLine(row.number, tuple(f"line {row.number}: {reason}" for reason in reasons), notes)
+
+
+def _describe_problem(problem: Problem) -> str:
+    """Return a problem with the name under which an unknown value is a note."""
+    is_unknown = problem.message == "unknown parameter" and problem.suggestion is None
+    # Inside a value, no name is that of a note.
+    if not is_unknown or not problem.path.isidentifier():
+        return str(problem)
+    return f"{problem}; name it {NOTE_MARK}{problem.path} to copy it to the outcomes only"
 
 
 def _refuse_retired(line: Line) -> Line | InvalidLine:

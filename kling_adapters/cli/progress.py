@@ -60,7 +60,10 @@ class Progress:
         if not isinstance(error, KeyboardInterrupt):
             return
         if self._request_id is None:
-            print_message("interrupted; if a submit was in flight, `kling jobs --uncertain` lists it")
+            print_message(
+                "interrupted; if a submit was in flight, `kling reconcile` looks for its job, and "
+                "`kling jobs --uncertain` lists it"
+            )
         else:
             print_message(
                 f"job {self._request_id} continues and will be billed when it completes. Within the hour:\n"

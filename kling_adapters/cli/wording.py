@@ -17,7 +17,7 @@ _REPLACEMENTS: Final = tuple(
         (r"Kling\(journal=None\)", "--journal none"),
         (re.escape(UNCHECKED_ADVICE), "Pass --unchecked NAME=VALUE to send a value as it is."),
         (r"pass it in unchecked only", "pass it with --unchecked only"),
-        (r"unknown parameter; pass it in extra to send it", "unknown parameter"),
+        (r"unknown parameter; pass it in extra to send it", "unknown parameter; `kling submit-raw` sends it"),
         (r"^(name|tag|timeout) is ", r"--\1 is "),
         (
             r"Submit a model without a spec with submit_raw\(\)\.",

@@ -37,13 +37,13 @@ class Gateway:
         scheme, host = _split_address(base)
         if host in ("0.0.0.0", "::"):  # noqa: S104
             raise ConfigError(
-                f"base_url names {host}, which is an address to listen on and not one to connect to; "
+                f"the base URL names {host}, which is an address to listen on and not one to connect to; "
                 "use 127.0.0.1 for a server on this machine. Nothing was sent"
             )
         self.is_local = local_hosts.is_local_host(host)
         if scheme == "http" and not self.is_local:
             raise ConfigError(
-                f"base_url must be https: over http to {host} anyone on the way could read the key. "
+                f"the base URL must be https: over http to {host} anyone on the way could read the key. "
                 f"If {host} is a sandbox in your own network, name it in {local_hosts.VARIABLE}. Nothing was sent"
             )
         self.base_url = base
@@ -149,5 +149,5 @@ def _split_address(base: str) -> tuple[str, str]:
     # The text before an @ may be a password, so the error does not repeat the address.
     is_plain = re.fullmatch(r"[^\s?#@\\\x00-\x1f\x7f]+", base) is not None
     if not is_plain or not host or parts.scheme not in ("http", "https"):
-        raise ConfigError(f"base_url must be a plain http or https URL such as {facts.BASE_URL}")
+        raise ConfigError(f"the base URL must be a plain http or https URL such as {facts.BASE_URL}")
     return parts.scheme, host

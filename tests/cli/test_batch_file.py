@@ -199,6 +199,12 @@ def test_columns_with_hash_are_notes(content: str, name: str) -> None:
     assert line.params.model_fields_set == {"prompt"}
 
 
+def test_refusal_of_an_unknown_column_names_the_form_of_a_note() -> None:
+    note = "line 2: customer: unknown parameter; name it #customer to copy it to the outcomes only"
+    assert note in refuse("prompt,customer\nx,Ann\n", "a.csv")
+    assert "#promt" not in refuse("prompt,promt\nx,y\n", "a.csv")
+
+
 def test_hash_inside_a_value_is_refused() -> None:
     nested = '{"model": "kling-3-pro-image2video", "prompt": "x", "start_image_url": "@fox.png", "elements": [{"#a": 1}]}'
     assert "elements[0].#a" in refuse(nested)

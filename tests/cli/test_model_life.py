@@ -148,5 +148,5 @@ def test_unusable_unchecked_parameter_is_explained(kling: Command, gateway: Gate
     )
     assert done.returncode == 2
     assert "duration: is also set; pass it with --unchecked only" in done.stderr
-    assert "zz: unknown parameter\n" in done.stderr
+    assert "zz: unknown parameter; `kling submit-raw` sends it\n" in done.stderr
     assert not gateway.requests

@@ -158,7 +158,7 @@ def test_wait_events_and_save_check_their_arguments(
         ({"auth": 5}, "auth is 5; expected text"),
         ({"auth": ""}, "auth is ''; expected text"),
         ({"base_url": 5}, "base_url is of type int; expected a URL"),
-        ({"base_url": ""}, "base_url must be"),
+        ({"base_url": ""}, "the base URL must be"),
         ({"plugins": "keyring"}, "plugins is of type str; expected an iterable of plugin objects"),
         ({"plugins": 5}, "plugins is of type int"),
         ({"plugins": ["keyring"]}, "plugins contains the str 'keyring'; expected plugin objects"),

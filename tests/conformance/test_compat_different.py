@@ -359,7 +359,7 @@ def test_history_that_is_turned_off_is_not_asked(open_timed: OpenTimed) -> None:
 
 
 def test_invalid_address_is_a_segmind_error() -> None:
-    with pytest.raises(compatible.SegmindError, match="base_url must be https"):
+    with pytest.raises(compatible.SegmindError, match="base URL must be https"):
         compatible.SegmindClient("SG_1", "http://example.com/v1")
 
 

@@ -130,9 +130,9 @@ def test_help_imports_no_server(start: Start) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["--no-sandbox"], "no gateway to run jobs on"),
+        (["--no-sandbox"], "no gateway to run jobs on: set SEGMIND_API_KEY, or leave out --no-sandbox"),
         (["--timing", "soon"], "timing must be at-once"),
-        (["--base-url", "ftp://x"], "--base-url must be a plain http or https URL"),
+        (["--base-url", "ftp://x"], "the base URL must be a plain http or https URL"),
         (["--host", "192.0.2.1"], "the address 192.0.2.1 cannot be used"),
     ],
 )

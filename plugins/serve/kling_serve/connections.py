@@ -67,9 +67,10 @@ class Connections:
         if settings.uses_sandbox:
             await self._open_sandbox()
         if not self._connections:
+            sandbox = "install the sandbox with pip install 'kling-adapters[sandbox]'"
+            advice = sandbox if settings.uses_sandbox else "leave out --no-sandbox"
             raise ConfigError(
-                "no gateway to run jobs on: set SEGMIND_API_KEY, or install the sandbox with "
-                "pip install 'kling-adapters[sandbox]'. Nothing was sent"
+                f"no gateway to run jobs on: set SEGMIND_API_KEY, or {advice}. Nothing was sent"
             )
 
     async def _open_sandbox(self) -> None:
