@@ -21,10 +21,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 CODEGEN = [sys.executable, "-m", "kling_codegen.cli"]
 
-# Every adapter is imported, and takes its examples as they are.
+# Every adapter is imported, and takes its examples as they are. An example may set a deprecated parameter.
 USE = """
+import warnings
+from kling_adapters import DeprecatedParameter
 from kling_adapters.models import CATALOG
 
+warnings.simplefilter("ignore", DeprecatedParameter)
 for entry in CATALOG:
     model = entry.load()
     for example in entry.json_schema()["examples"]:

@@ -185,7 +185,8 @@ def _final_names(typed_classes: list[TypedClass]) -> dict[str, str]:
     used = {model, f"{model}Input", *fields} | names.RESERVED
     final = {model: model}
     for part in parts:
-        name = part
+        # The first letter of a parameter may have no upper case, as in Chinese; the name of a class does.
+        name = part if part[0].isupper() else f"Model{part}"
         while {name, f"{name}Input"} & used or names.is_reserved(name):
             name += "Model"
         final[part] = name

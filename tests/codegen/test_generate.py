@@ -432,6 +432,12 @@ def test_parameter_can_be_called_like_the_class_of_its_value(project: Project) -
     assert printed == "{'Prompt': {'PROMPT': {'a': 'x'}}, 'Input': {'a': 'y'}}"
 
 
+def test_class_of_a_name_without_upper_case_has_a_prefix(project: Project) -> None:
+    project.spec("kling-2", "画像: {type: object, properties: {a: {type: string}}}")
+    project.generate()
+    assert "\nclass Model画像(Part):" in (project.models / "kling_2.py").read_text("utf-8")
+
+
 def test_unfinished_spec_is_compiled_with_a_warning(project: Project) -> None:
     path = project.spec(
         "kling-2", "prompt: {type: string, description: TODO}\nseed: {type: integer, description: TBD}"
