@@ -10,7 +10,7 @@ import httpx
 import openai
 import pytest
 from kling_sandbox import Fault, Sandbox
-from kling_serve.api import images
+from kling_serve.api import routes
 
 from kling_adapters import load_catalog
 from tests.support.serving import BOB, ServedApp, count_submits, make_settings, open_http, serve_app
@@ -55,7 +55,7 @@ def test_list_parameter_takes_a_reference(served: ServedApp, gateway: Sandbox) -
 
 
 def test_slow_image_is_found_again_by_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(routes, "WAIT_SECONDS", 0.1)
     with Sandbox(timing="polls:3") as gateway, serve_app(make_settings(gateway, tmp_path)) as served:
         with open_http(served) as http:
             for _ in range(200):

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import settings
 from kling_sandbox import Sandbox
 from kling_sandbox.rendering import renderer, video
-from kling_serve.api import images, models, openapi, videos
+from kling_serve.api import openapi, routes
 from kling_serve.api.openapi import make_document
 from kling_serve.models import Models
 
 from kling_adapters import load_catalog
 from tests.support.serving import ALICE, make_settings, open_http, serve_app
 
-_ROUTES = (*videos.ROUTES, *images.ROUTES, *models.ROUTES, *openapi.ROUTES)
+_ROUTES = (*routes.ROUTES, *openapi.ROUTES)
 _RUN = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"]
 _CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"

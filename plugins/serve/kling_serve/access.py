@@ -7,7 +7,8 @@ import ipaddress
 import re
 import secrets
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -62,39 +63,34 @@ class Links:
         return self._codes.pop(code, 0.0) > time.monotonic()
 
 
+@dataclass(frozen=True)
 class Access:
     """The checks of a request, before any page or interface gets it.
 
     `request.state.owner` is then the name of the token: "studio" for browsers and for the token of the application.
 
-    Args:
+    Attributes:
         app: The application.
         tokens: Names by token; a program sends one as `Authorization: Bearer TOKEN`.
         session: The value of the cookie of browsers.
         links: The one-time codes.
-        allowed_hosts: Names of this machine, beside localhost and loopback addresses.
+        allowed_hosts: Names of this machine in small letters, beside localhost and loopback addresses.
 
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        tokens: dict[str, str],
-        session: str,
-        links: Links,
-        allowed_hosts: Collection[str] = (),
-    ) -> None:
-        self._app, self._tokens, self._session, self._links = app, tokens, session, links
-        self._hosts = {name.lower() for name in allowed_hosts}
+    app: ASGIApp
+    tokens: Mapping[str, str] = field(repr=False)
+    session: str = field(repr=False)
+    links: Links
+    allowed_hosts: Collection[str]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check a request, and pass it on."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         response = self._check(scope)
-        await (response or self._app)(scope, receive, _with_headers(send, str(scope["path"])))
+        await (response or self.app)(scope, receive, _with_headers(send, str(scope["path"])))
 
     def _check(self, scope: Scope) -> Response | None:
         """Return the response to a request that is refused, or signs a browser in; None for any other."""
@@ -118,7 +114,7 @@ class Access:
         if match is None:
             return False
         name = match[1].strip("[]")
-        if name == "localhost" or name in self._hosts:
+        if name == "localhost" or name in self.allowed_hosts:
             return True
         try:
             return ipaddress.ip_address(name).is_loopback
@@ -126,13 +122,13 @@ class Access:
             return False
 
     def _enter(self, connection: HTTPConnection, host: str) -> Response:
-        if not self._links.redeem(connection.query_params.get("code", "")):
+        if not self.links.redeem(connection.query_params.get("code", "")):
             return _refuse("/enter", 401, f"This link has been used or is too old. {_DENIED}")
         response = RedirectResponse("/", 303)
         # With strict, the link would not sign in from a terminal or a notebook in the browser. Requests that change
         # something have the check of their origin.
         response.set_cookie(
-            _cookie_name(host), self._session, max_age=365 * 86400, httponly=True, samesite="lax"
+            _cookie_name(host), self.session, max_age=365 * 86400, httponly=True, samesite="lax"
         )
         return response
 
@@ -141,10 +137,10 @@ class Access:
         kind, _, token = connection.headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
             return next(
-                (name for valid, name in self._tokens.items() if _is_equal(valid, token.strip())), None
+                (name for valid, name in self.tokens.items() if _is_equal(valid, token.strip())), None
             )
         session = connection.cookies.get(_cookie_name(host), "")
-        return "studio" if _is_equal(session, self._session) else None
+        return "studio" if _is_equal(session, self.session) else None
 
 
 def _cookie_name(host: str) -> str:

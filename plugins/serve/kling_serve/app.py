@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 from kling_adapters import KlingError
 from kling_serve import pages
 from kling_serve.access import Access, Links
-from kling_serve.api import images, models, openapi, videos
+from kling_serve.api import openapi, routes
 from kling_serve.api.errors import HANDLERS
 from kling_serve.connections import Connections
 from kling_serve.jobs import JobService
@@ -67,7 +67,7 @@ def make_app(settings: Settings) -> Starlette:
         tokens={token: "studio"} | {program.secret: program.name for program in settings.tokens},
         session=read_secret(settings.folder, "session"),
         links=studio.links,
-        allowed_hosts=settings.allowed_hosts,
+        allowed_hosts=[name.lower() for name in settings.allowed_hosts],
     )
 
     @asynccontextmanager
@@ -79,10 +79,9 @@ def make_app(settings: Settings) -> Starlette:
             app.state.failure = error
             raise
 
-    api = (*videos.ROUTES, *images.ROUTES, *models.ROUTES, *openapi.ROUTES)
     mounted = (Route("/mcp", McpEndpoint(studio)), Mount("/static", StaticFiles(directory=STATIC)))
-    routes = [*pages.ROUTES, *api, *mounted]
-    app = Starlette(routes=routes, middleware=[access], lifespan=run, exception_handlers=HANDLERS)
+    served = [*pages.ROUTES, *routes.ROUTES, *openapi.ROUTES, *mounted]
+    app = Starlette(routes=served, middleware=[access], lifespan=run, exception_handlers=HANDLERS)
     app.state.studio, app.state.token, app.state.failure = studio, token, None
     return app
 

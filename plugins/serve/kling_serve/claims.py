@@ -11,10 +11,16 @@ from filelock import AsyncFileLock
 
 from kling_adapters import KlingError, StorageError
 
+MAX_KEY: Final = 255
+"""Characters of an idempotency key."""
 KEY_DIGITS: Final = 32
 """Digits of a handle that are those of its idempotency key."""
 _FILE_DIGITS: Final = 3
 """Digits that name a lock file. Handles that share a file wait for each other, and the folder stays small."""
+
+
+class KeyInvalid(KlingError):
+    """An idempotency key is empty or too long. Nothing was sent."""
 
 
 class KeyReused(KlingError):

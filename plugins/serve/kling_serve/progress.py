@@ -12,6 +12,7 @@ from statistics import median, quantiles
 from typing import Final
 
 from kling_serve.job import Job
+from kling_serve.models import Models
 
 _MAX_JOBS: Final = 50
 """Earlier jobs that count, as for the polls."""
@@ -35,13 +36,13 @@ class Expectation:
     jobs: int
 
 
-def expect_duration(job: Job, jobs: Iterable[Job], documented: float | None) -> Expectation | None:
+def expect_duration(job: Job, jobs: Iterable[Job], models: Models) -> Expectation | None:
     """Return the usual duration of a job; None if nothing is known about it.
 
     Args:
         job: The job.
         jobs: All jobs, the oldest first.
-        documented: The duration on the page of the model, in seconds; None if it has none.
+        models: The models, whose pages have a duration if there were no jobs.
 
     """
     durations = [
@@ -51,11 +52,9 @@ def expect_duration(job: Job, jobs: Iterable[Job], documented: float | None) -> 
         if (duration := earlier.duration) is not None
     ][-_MAX_JOBS:]
     if not durations:
-        return (
-            None
-            if documented is None or job.connection.is_free
-            else Expectation(documented, documented, documented, 0)
-        )
+        model = models.get(job.entry.model)
+        documented = None if model is None or job.connection.is_free else model.entry.latency
+        return None if documented is None else Expectation(documented, documented, documented, 0)
     if len(durations) == 1:
         return Expectation(durations[0], durations[0], durations[0], 1)
     tenths = quantiles(durations, n=10, method="inclusive")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from kling_adapters import Params, ParamsInvalid, UnknownModel
-from kling_serve.claims import KEY_DIGITS, check_key
+from kling_serve.claims import KEY_DIGITS, MAX_KEY, KeyInvalid, check_key
 from kling_serve.connections import Connections
 from kling_serve.job import Job, Submission, find_handle
 from kling_serve.jobs import JobService
@@ -45,7 +45,7 @@ class Submits:
         self._ledgers.update({owner: Ledger(limit) for owner, limit in limits.items()})
 
     async def submit(
-        self, slug: str, values: Mapping[str, Any], *, owner: str, key: str | None = None
+        self, slug: str, values: Mapping[str, Any], *, owner: str, key: object = None
     ) -> Job | Submission:
         """Submit a job and return it, in two seconds at most; its submission if the journal does not have it by then.
 
@@ -58,6 +58,7 @@ class Submits:
         Raises:
             UnknownModel: There is no such model.
             ParamsInvalid: The parameters violate the spec.
+            KeyInvalid: The key is not a text, empty, or too long.
             KeyReused: The key came with another request before.
             LimitReached: The job would exceed a limit of the token.
             KlingError: The submit failed before the journal had it.
@@ -66,6 +67,11 @@ class Submits:
         params = self._models.find(slug).make_params(values)
         if key is None:
             return await self._submit(secrets.token_hex(24), params, owner)
+        if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY:
+            raise KeyInvalid(
+                f"the idempotency key is invalid: expected a text of at least 1 and at most {MAX_KEY} characters. "
+                "Nothing was sent"
+            )
         handle = _digest(owner, key)[:KEY_DIGITS] + _digest(slug, _describe(values))[:_BODY_DIGITS]
         await self._jobs.watch.refresh()
         check_key(handle, (*self._jobs.watch.jobs, *self._jobs.submissions))

@@ -14,7 +14,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.types import Message, Receive, Scope, Send
 
 from kling_adapters import ConfigError, KlingError, ParamsInvalid, RetiredModel, UnknownModel
-from kling_serve.claims import KeyReused
+from kling_serve.claims import KeyInvalid, KeyReused
 from kling_serve.ledger import LimitReached
 
 log = logging.getLogger("kling_serve")
@@ -75,22 +75,18 @@ class ContentResponse(FileResponse):
     """A file, or a part of it; for an invalid Range, an error in the OpenAI shape."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the file."""
-        refusal: Response | None = None
+        """Send the file. Raises RequestError."""
 
         async def send_file(message: Message) -> None:
-            nonlocal refusal
-            if message["type"] == "http.response.start" and message["status"] >= 400:
+            if message.get("status", 200) >= 400:
                 text = "The Range is invalid: expected bytes=FIRST-LAST within the file."
-                refusal = refuse(scope["path"], RequestError(message["status"], text, "invalid_range"))
-                if "content-range" in (headers := Headers(scope=message)):
-                    refusal.headers["Content-Range"] = headers["content-range"]
-            if refusal is None:
-                await send(message)
+                error = RequestError(message["status"], text, "invalid_range")
+                if size := Headers(scope=message).get("content-range"):
+                    error.headers = {"Content-Range": size}
+                raise error
+            await send(message)
 
         await super().__call__(scope, receive, send_file)
-        if refusal is not None:
-            await refusal(scope, receive, send)
 
 
 def describe_error(error: Exception, fields: Mapping[str, str] | None = None) -> RequestError:
@@ -113,10 +109,9 @@ def describe_error(error: Exception, fields: Mapping[str, str] | None = None) ->
     for kind, status, code, param in _KINDS:
         if isinstance(error, kind):
             advice = " GET /v1/models lists the slugs." if code == "model_not_found" else ""
+            if status >= 500:
+                log.error("a request failed: %s", error)
             return RequestError(status, f"{error}{advice}", code, param)
-    if isinstance(error, KlingError):
-        log.error("a request failed: %s", error)
-        return RequestError(502, str(error), "gateway_error")
     return RequestError(
         500, "The request failed for a reason that is in the log of kling-serve.", "internal_error"
     )
@@ -125,9 +120,11 @@ def describe_error(error: Exception, fields: Mapping[str, str] | None = None) ->
 _KINDS: Final[tuple[tuple[type[KlingError], int, str, str | None], ...]] = (
     (UnknownModel, 404, "model_not_found", "model"),
     (RetiredModel, 400, "model_retired", "model"),
+    (KeyInvalid, 400, "invalid_idempotency_key", None),
     (KeyReused, 409, "idempotency_key_reused", None),
     (LimitReached, 429, "limit_reached", None),
     (ConfigError, 400, "invalid_request", None),
+    (KlingError, 502, "gateway_error", None),
 )
 
 

@@ -7,18 +7,16 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
 from kling_adapters import OutputKind, ParamsInvalid
 from kling_serve.api.errors import RequestError, describe_error
 from kling_serve.api.mapping import LENGTHS, map_body
-from kling_serve.api.models import find_model
 from kling_serve.job import Job, Submission
+from kling_serve.models import Model, Models
 from kling_serve.progress import expect_duration
 from kling_serve.searches import is_searched
 from kling_serve.studio import Studio, get_studio
 
-_MAX_KEY: Final = 255
 _STATUSES: Final = {
     "SUBMITTING": "queued",
     "QUEUED": "queued",
@@ -43,7 +41,7 @@ async def submit(
 ) -> Job | Submission:
     """Submit the job that a request describes."""
     studio, key = get_studio(request), _read_key(request)
-    model = find_model(studio.models, body.get("model"), returns, request.url.path)
+    model = _find_model(studio.models, body.get("model"), returns, request.url.path)
     values, fields = map_body(body, model, is_form=is_form)
     try:
         return await studio.submits.submit(model.slug, values, owner=request.state.owner, key=key)
@@ -51,17 +49,24 @@ async def submit(
         raise describe_error(error, fields) from None
 
 
-async def show_job(request: Request) -> Response:
-    """Return a job."""
-    return JSONResponse(describe_job(get_studio(request), await find_job(request)))
+def _find_model(models: Models, slug: Any, returns: OutputKind, path: str) -> Model:
+    """Return the model that a request names. Raises UnknownModel, or RequestError if it has another output."""
+    if not isinstance(slug, str) or not slug:
+        raise RequestError(
+            400, "model is missing; expected a slug of /v1/models.", "invalid_parameters", "model"
+        )
+    model = models.find(slug)
+    if model.returns != returns:
+        message = (
+            f"{slug} returns {model.returns}; {path} is for models that return {returns}. Nothing was sent."
+        )
+        raise RequestError(400, message, "wrong_model", "model")
+    return model
 
 
 def _read_key(request: Request) -> str | None:
     """Return the idempotency key of a request. Raises RequestError."""
     key = request.headers.get("idempotency-key")
-    if key is not None and not (0 < len(key) <= _MAX_KEY and key.isascii() and key.isprintable()):
-        message = f"The Idempotency-Key is invalid: expected 1 to {_MAX_KEY} printable ASCII characters."
-        raise RequestError(400, message, "invalid_idempotency_key")
     if key is None and request.headers.get("x-stainless-retry-count", "0") != "0":
         message = (
             "This request repeats one whose answer was lost, and has no Idempotency-Key, so a job may have been "
@@ -86,37 +91,30 @@ async def find_job(request: Request) -> Job | Submission:
 
 def describe_job(studio: Studio, job: Job | Submission) -> dict[str, Any]:
     """Return a job as an object of OpenAI."""
+    empty = dict.fromkeys(("prompt", "seconds", "size", "completed_at", "error", "cost"))
+    described = {"id": job.id, "object": find_output(studio, job), "progress": 0, **empty}
     if isinstance(job, Submission):
-        return _describe(
-            job.id,
-            object=find_output(studio, job),
-            status="failed" if job.error else "queued",
-            model=job.params.adapter.slug,
-            created_at=int(time.time()),
-            error={"code": "submit_failed", "message": str(job.error)} if job.error else None,
-        )
+        return described | {
+            "status": "failed" if job.error else "queued",
+            "model": job.params.adapter.slug,
+            "created_at": int(time.time()),
+            "error": {"code": "submit_failed", "message": str(job.error)} if job.error else None,
+        }
     entry, values = job.entry, job.entry.params
     status = "in_progress" if is_searched(job) else _STATUSES.get(job.state, "failed")
     failure = _ERRORS.get(job.state) if status == "failed" else None
-    return _describe(
-        job.id,
-        object=find_output(studio, job),
-        status=status,
-        progress=_find_progress(studio, job, status),
-        model=entry.model,
-        prompt=values.get("prompt"),
-        seconds=next((str(values[name]) for name in LENGTHS if name in values), None),
-        size=values.get("aspect_ratio"),
-        created_at=int(entry.created),
-        completed_at=int(entry.updated) if status == "completed" else None,
-        error={"code": failure[0], "message": entry.reason or failure[1]} if failure else None,
-        cost=entry.cost,
-    )
-
-
-def _describe(handle: str, **members: Any) -> dict[str, Any]:
-    empty = dict.fromkeys(("prompt", "seconds", "size", "completed_at", "error", "cost"))
-    return {"id": handle, "progress": 0, **empty, **members}
+    return described | {
+        "status": status,
+        "progress": _find_progress(studio, job, status),
+        "model": entry.model,
+        "prompt": values.get("prompt"),
+        "seconds": next((str(values[name]) for name in LENGTHS if name in values), None),
+        "size": values.get("aspect_ratio"),
+        "created_at": int(entry.created),
+        "completed_at": int(entry.updated) if status == "completed" else None,
+        "error": {"code": failure[0], "message": entry.reason or failure[1]} if failure else None,
+        "cost": entry.cost,
+    }
 
 
 def is_running(described: Mapping[str, Any]) -> bool:
@@ -136,7 +134,5 @@ def _find_progress(studio: Studio, job: Job, status: str) -> int:
     """Return the share of the usual duration that has passed, in percent, 99 at most before the end."""
     if status != "in_progress":
         return 100 if status == "completed" else 0
-    model = studio.models.get(job.entry.model)
-    documented = model.entry.latency if model else None
-    expectation = expect_duration(job, studio.jobs.watch.jobs.values(), documented)
+    expectation = expect_duration(job, studio.jobs.watch.jobs.values(), studio.models)
     return min(99, int(100 * (time.time() - job.entry.created) / expectation.usual)) if expectation else 0

@@ -47,13 +47,12 @@ async def show_job(request: Request) -> Response:
 def describe_job(studio: Studio, job: Job) -> dict[str, Any]:
     """Return what a page shows about a job."""
     model = studio.models.get(job.entry.model)
-    documented = None if model is None else model.entry.latency
     jobs = studio.jobs.watch.jobs.values()
     return {
         "job": job,
         "is_driven": studio.jobs.is_driven(job.id),
         "title": job.entry.model if model is None else model.title,
-        "expectation": expect_duration(job, jobs, documented) if job.is_unfinished else None,
+        "expectation": expect_duration(job, jobs, studio.models) if job.is_unfinished else None,
         "now": time.time(),
     }
 
