@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final, cast
 
 from kling_serve.api.bodies import convert_texts, read_text
@@ -39,43 +40,41 @@ def map_body(
     if "n" not in properties and str(values.pop("n", 1)) != "1":
         raise _refuse("n", f"a job makes one {model.returns}. Submit several, each with a key of its own")
     fields: dict[str, str] = {}
-    for field, find in (("seconds", _map_seconds), ("size", _map_size), ("input_reference", _map_reference)):
+    for field, names, meaning, read in (
+        ("seconds", LENGTHS, "the length", partial(convert_texts, convert=read_text)),
+        ("size", ("aspect_ratio",), "the size", _read_size),
+        ("input_reference", model.image_parameters, "an image", _read_reference),
+    ):
         if field not in values or field in properties:
             continue
-        name, value = find(values.pop(field), model)
+        value, name = values.pop(field), next((name for name in names if name in properties), None)
+        if name is None:
+            raise _refuse(field, f"{model.slug} has no parameter for {meaning}. Leave it out")
         if name in values:
             raise _refuse(field, f"{name} was sent, too. Send one of them")
-        values[name], fields[name] = value, field
+        values[name], fields[name] = read(value, properties[name]), field
     if values.get("prompt") == "" and "prompt" not in properties:
         del values["prompt"]
     return convert_texts(values, model.schema, read_text) if is_form else values, fields
 
 
-def _map_seconds(value: Any, model: Model) -> tuple[str, Any]:
-    for name in LENGTHS:
-        declared = model.schema["properties"].get(name)
-        if declared is not None:
-            return name, convert_texts(value, declared, read_text)
-    raise _refuse("seconds", f"{model.slug} has no parameter for the length. Leave it out")
-
-
-def _map_size(value: Any, model: Model) -> tuple[str, Any]:
-    ratios = model.schema["properties"].get("aspect_ratio", {}).get("enum")
-    if ratios is None:
-        raise _refuse("size", f"{model.slug} has no parameter for the size. Leave it out")
+def _read_size(value: Any, declared: Mapping[str, Any]) -> Any:
+    """Return the aspect ratio of a size."""
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     width, height = (int(match[1]), int(match[2])) if match else (0, 1)
+    ratios: Sequence[Any] = declared.get("enum", ())
     for ratio in ratios:
         form = _RATIO.fullmatch(str(ratio))
         if ratio == value or (form and abs(width * int(form[2]) / (height * int(form[1])) - 1) <= _TOLERANCE):
-            return "aspect_ratio", ratio
+            return ratio
     raise _refuse(
-        "size", f"expected WIDTHxHEIGHT, such as 1280x720, with an aspect ratio of {', '.join(ratios)}"
+        "size",
+        f"expected WIDTHxHEIGHT, such as 1280x720, with an aspect ratio of {', '.join(map(str, ratios))}",
     )
 
 
-def _map_reference(value: Any, model: Model) -> tuple[str, Any]:
-    """Return the first parameter that takes an image, required ones first, and its value."""
+def _read_reference(value: Any, declared: Mapping[str, Any]) -> Any:
+    """Return an image as its parameter takes it, which may be a list."""
     if isinstance(value, dict):
         value = cast("dict[str, Any]", value).get("image_url")
     if not isinstance(value, str | bytes):
@@ -83,10 +82,7 @@ def _map_reference(value: Any, model: Model) -> tuple[str, Any]:
             "input_reference",
             'expected a file, a URL, or {"image_url": "..."}. Uploaded file ids do not exist',
         )
-    if not model.image_parameters:
-        raise _refuse("input_reference", f"{model.slug} takes no image. Leave it out")
-    name = model.image_parameters[0]
-    return name, [value] if "items" in model.schema["properties"][name] else value
+    return [value] if "items" in declared else value
 
 
 def _refuse(field: str, problem: str) -> RequestError:
