@@ -17,6 +17,7 @@ import httpx
 import httpx2
 import pytest
 from kling_sandbox import Fault, Sandbox
+from kling_serve.api.routes import WAIT_SECONDS
 from kling_serve.app import make_studio, run_studio
 from kling_serve.mcp_server.server import EXTENSION, OWNER, JobServer
 from kling_serve.settings import Settings
@@ -96,6 +97,9 @@ async def test_every_model_is_a_tool(gateway: Sandbox, tmp_path: Path) -> None:
     assert turbo.input_schema["required"] == ["prompt"]
     assert "x-kling" not in json.dumps(turbo.input_schema)
     assert "wait" in str(turbo.description)
+    wait = tools["wait"]
+    assert wait.input_schema["properties"]["seconds"]["maximum"] == WAIT_SECONDS
+    assert f"{WAIT_SECONDS:g} seconds" in str(wait.description)
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
@@ -196,6 +200,8 @@ async def test_estimate_starts_nothing(gateway: Sandbox, tmp_path: Path) -> None
         ("kling-2", {"prompt": "A", "duration": 7}, "duration"),
         ("kling-2", {"prompt": "A", "nothing": 7}, "nothing"),
         ("kling-2", {"prompt": "A", "idempotency_key": ""}, "at least 1"),
+        ("kling-2", {"prompt": "A", "idempotency_key": 7}, "a text"),
+        ("list_jobs", {"limit": 1, "nothing": 7}, "nothing"),
         ("wait", {"job_id": "x" * 24, "seconds": 3600}, "seconds"),
         ("list_jobs", {"limit": 0}, "limit"),
         ("status", {}, "job_id"),

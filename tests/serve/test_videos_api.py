@@ -124,6 +124,14 @@ def test_retry_without_key_sends_nothing(http_client: httpx.Client, gateway: San
     assert count_submits(gateway) == before
 
 
+@pytest.mark.parametrize("key", ["", "x" * 256])
+def test_invalid_key_sends_nothing(http_client: httpx.Client, gateway: Sandbox, key: str) -> None:
+    before = count_submits(gateway)
+    answer = http_client.post("/v1/videos", json=PROMPT, headers={"Idempotency-Key": key})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_idempotency_key")
+    assert count_submits(gateway) == before
+
+
 def test_jobs_of_tokens_are_kept_apart(served: ServedApp, http_client: httpx.Client) -> None:
     job_id = http_client.post("/v1/videos", json=PROMPT).json()["id"]
     wait_for_end(http_client, job_id)

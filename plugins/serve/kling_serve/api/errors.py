@@ -42,8 +42,6 @@ class RequestError(HTTPException):
 
 async def answer_error(request: Request, error: Exception) -> Response:
     """Answer a request whose handler has raised an error."""
-    if isinstance(error, ClientDisconnect):
-        return Response(status_code=400)
     return refuse(request.url.path, describe_error(error))
 
 

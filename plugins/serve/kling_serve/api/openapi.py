@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +15,7 @@ from kling_serve.models import Model, Models
 from kling_serve.schemas import simplify_schema
 from kling_serve.studio import get_studio
 
+_TEMPLATE: Final = Path(__file__).with_name("openapi.json")
 _MEDIA: Final = "An http(s) URL, or a data URL."
 
 
@@ -26,7 +26,7 @@ async def show_document(request: Request) -> Response:
 
 def make_document(models: Models, base_url: str) -> dict[str, Any]:
     """Return the document of these models at a base URL."""
-    document: dict[str, Any] = json.loads(_read_template())
+    document: dict[str, Any] = json.loads(_TEMPLATE.read_text("utf-8"))
     document["info"]["version"] = version("kling-serve")
     document["servers"] = [{"url": base_url}]
     components = document["components"]
@@ -37,11 +37,6 @@ def make_document(models: Models, base_url: str) -> dict[str, Any]:
         components["schemas"] |= {model.slug: _describe_body(model, fields) for model in returning}
         components["requestBodies"][output.title()] = _describe_request(returning)
     return document
-
-
-@cache
-def _read_template() -> str:
-    return Path(__file__).with_name("openapi.json").read_text("utf-8")
 
 
 def _describe_body(model: Model, fields: dict[str, Any]) -> dict[str, Any]:

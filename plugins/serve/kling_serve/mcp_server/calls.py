@@ -8,6 +8,7 @@ import json
 import mimetypes
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from typing import Annotated, Any, Final
 
@@ -88,12 +89,9 @@ class Calls:
         model = self.studio.models.find(slug)
         values = {name: value for name, value in arguments.items() if value is not None}
         key = values.pop(KEY, None)
-        values = await anyio.to_thread.run_sync(convert_texts, values, model.schema, self._read_media)
+        read = partial(read_media, folders=self.studio.settings.media_folders)
+        values = await anyio.to_thread.run_sync(convert_texts, values, model.schema, read)
         return model, values, key
-
-    def _read_media(self, text: str, schema: Mapping[str, Any]) -> str | bytes:
-        is_media = "media" in schema.get("x-kling", {})
-        return read_media(text, self.studio.settings.media_folders) if is_media else text
 
     async def status(self, job_id: _JobId) -> types.CallToolResult:
         """Return the state of a job at once."""
@@ -117,8 +115,8 @@ class Calls:
 
     async def estimate(self, model: _ToolName, parameters: _Arguments) -> types.CallToolResult:
         """Estimate the price of a job in credits; one credit is about one USD. Nothing is started."""
-        found, values, _ = await self._read_arguments(model, parameters)
-        price = await self.studio.connections.find(None).estimator.estimate(found.make_params(values))
+        priced, values, _ = await self._read_arguments(model, parameters)
+        price = await self.studio.connections.find(None).estimator.estimate(priced.make_params(values))
         return _make_result({"estimate": str(price), **asdict(price)})
 
     async def _find_job(self, handle: str) -> Job | Submission:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from kling_adapters import KlingError
@@ -18,20 +18,21 @@ class MediaRefused(KlingError):
     """A path is not a file in an allowed folder. Nothing was sent."""
 
 
-def read_media(text: str, folders: Sequence[Path]) -> str | bytes:
-    """Return what a text stands for: the content of a file; a URL or a data URL as it is.
+def read_media(text: str, schema: Mapping[str, Any], folders: Sequence[Path]) -> str | bytes:
+    """Return what a text stands for: the content of a file; a URL, a data URL, and what is not media, as it is.
 
     The message is the same for a missing file and for one elsewhere.
 
     Args:
         text: The text.
+        schema: The JSON Schema of the parameter.
         folders: The allowed folders.
 
     Raises:
         MediaRefused: The text is not the path of a file in an allowed folder, or the file is too large.
 
     """
-    if text.startswith(("http://", "https://", "data:")):
+    if "media" not in schema.get("x-kling", {}) or text.startswith(("http://", "https://", "data:")):
         return text
     path = Path(unquote(urlsplit(text).path) if text.startswith("file://") else text)
     try:
