@@ -16,8 +16,8 @@ from kling_serve.api.errors import RequestError
 MAX_BYTES: Final = 80 * 1024**2
 """Size of a request with its files, in bytes."""
 _MAX_FIELDS: Final = 500
-_FIELD: Final = re.compile(r"[^\[\]]+(?!\[\]\[\])(?:\[[^\[\]]*\]){0,2}")
-_NAME: Final = re.compile(r"[^\[\]]+|(?<=\[)(?=\])")
+_FIELD: Final = re.compile(r"([^\[\]]+)(\[\])?(?:\[([^\[\]]+)\])?")
+"""The name of a form field: the parameter, brackets of a list, and a member of an object."""
 
 
 async def read_body(request: Request) -> tuple[dict[str, Any], bool]:
@@ -55,41 +55,31 @@ def _read_json(content: bytes) -> dict[str, Any]:
 
 async def _read_form(request: Request) -> dict[str, Any]:
     """Return a form; names such as `image_urls[]` and `elements[][prompt]` are lists, as clients write them."""
-    body: dict[str, Any] = {}
     async with request.form(max_files=50, max_fields=_MAX_FIELDS) as form:
-        fields = [
-            (name, await field.read() if isinstance(field, UploadFile) else field)
-            for name, field in form.multi_items()
-        ]
-    for field, value in fields:
-        if _FIELD.fullmatch(field) is None:
+        fields = {name: [await _read_value(value) for value in form.getlist(name)] for name in form}
+    body: dict[str, list[Any]] = {}
+    forms: dict[str, tuple[bool, bool]] = {}
+    for field, values in fields.items():
+        match = _FIELD.fullmatch(field)
+        if match is None:
             # It would be unknown which item a value belongs to.
             raise _refuse_field(field, "Send it as JSON text instead")
-        _put(body, _NAME.findall(field), value)
-    return body
+        name, brackets, member = match.groups()
+        form_of_field = (brackets is not None, member is not None)
+        if forms.setdefault(name, form_of_field) != form_of_field:
+            raise _refuse_field(field, "It was sent in two forms")
+        if len(values) > 1 and brackets is None:
+            raise _refuse_field(field, "It was sent twice")
+        items = body.setdefault(name, values if member is None else [])
+        for index, value in enumerate(values if member is not None else ()):
+            if index == len(items):
+                items.append({})
+            items[index][member] = value
+    return {name: items if forms[name][0] else items[0] for name, items in body.items()}
 
 
-def _put(target: dict[str, Any], names: Sequence[str], value: str | bytes) -> None:
-    """Set a value in an object: a member of it, or below it; an empty name stands for an item of a list."""
-    name, *rest = names
-    if not rest:
-        if name in target:
-            raise _refuse_field(name, "It was sent twice")
-        target[name] = value
-        return
-    kind = dict if rest[0] else list
-    child: Any = target.setdefault(name, kind())
-    if not isinstance(child, kind):
-        raise _refuse_field(name, "It was sent in two forms")
-    if isinstance(child, dict):
-        _put(cast("dict[str, Any]", child), rest, value)
-    elif rest == [""]:
-        child.append(value)
-    else:  # the first object that does not have the member yet
-        free = (item for item in child if isinstance(item, dict) and rest[1] not in item)
-        if (item := next(free, None)) is None:
-            child.append(item := {})
-        _put(item, rest[1:], value)
+async def _read_value(value: UploadFile | str) -> bytes | str:
+    return value if isinstance(value, str) else await value.read()
 
 
 def _refuse_field(name: str, problem: str) -> RequestError:
