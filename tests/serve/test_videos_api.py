@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -323,6 +324,9 @@ def test_slow_upload_is_answered_with_the_handle(tmp_path: Path, monkeypatch: py
             assert (
                 http.post("/v1/videos", **form, headers={"Idempotency-Key": "one"}).json()["id"] == job["id"]
             )
+            # A later look has another time of day.
+            monkeypatch.setattr("kling_serve.api.jobs.time", SimpleNamespace(time=lambda: 4e9))
+            assert http.get(f"/v1/videos/{job['id']}").json()["created_at"] == job["created_at"]
             refused = http.delete(f"/v1/videos/{job['id']}").json()["error"]
             assert (refused["code"], "not submitted yet" in refused["message"]) == ("not_ready", True)
             assert wait_for_end(http, job["id"])["status"] == "completed"

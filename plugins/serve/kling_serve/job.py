@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, cast
@@ -128,6 +129,7 @@ class Submission:
         connection: The gateway.
         params: The parameters.
         owner: Tag of the job in the journal.
+        created: The time at which it was accepted, in seconds since 1970.
         error: The error that ended the submit; None while there is none.
         is_ended: Whether the submit has been answered, or has failed.
 
@@ -137,6 +139,7 @@ class Submission:
     connection: Connection
     params: Params
     owner: str
+    created: float = field(default_factory=time.time)
     error: KlingError | None = None
     is_ended: bool = False
 

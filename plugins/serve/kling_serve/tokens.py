@@ -15,6 +15,7 @@ from kling_adapters import ConfigError
 RESERVED: Final = ("studio", "mcp")
 """Names of the browser and of `kling mcp`."""
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_MAX_BYTES: Final = 1024**2
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def read_tokens(path: Path) -> tuple[Token, ...]:
     """Return the tokens of a TOML file. Raises ConfigError."""
     try:
         with path.open("rb") as file:
-            tables = tomllib.load(file)
+            tables = tomllib.loads(file.read(_MAX_BYTES).decode())
     except (OSError, ValueError) as error:
         # The text of a syntax error could show a token.
         reason = error.strerror if isinstance(error, OSError) else "it is not valid TOML"

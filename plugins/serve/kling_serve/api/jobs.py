@@ -97,7 +97,7 @@ def describe_job(studio: Studio, job: Job | Submission) -> dict[str, Any]:
         return described | {
             "status": "failed" if job.error else "queued",
             "model": job.params.adapter.slug,
-            "created_at": int(time.time()),
+            "created_at": int(job.created),
             "error": {"code": "submit_failed", "message": str(job.error)} if job.error else None,
         }
     entry, values = job.entry, job.entry.params
