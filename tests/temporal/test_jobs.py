@@ -46,7 +46,7 @@ async def test_two_batches_with_one_line_submit_it_once(server: TemporalServer) 
     with Sandbox() as sandbox:
         async with run_worker(server, sandbox, "twice") as setup:
             job = JobRecord("twice", "kling-2", {"prompt": "a lighthouse"})
-            line = BatchLine(id="twice", job=asdict(job), is_refused=False)
+            line = BatchLine(id="twice", job=asdict(job))
             part = BatchPart("twice", sandbox.base_url, [line], 1)
             for number in range(2):
                 await setup.client.execute_workflow(

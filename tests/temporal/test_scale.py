@@ -78,7 +78,7 @@ def make_line(number: int) -> BatchLine:
         {"prompt": f"{PROMPT}, {number}", "duration": 5, "image_url": URL},
         "s3://renders/films/",
     )
-    return BatchLine(id=f"{job.tag}@{GATEWAY}", job=asdict(job), is_refused=False)
+    return BatchLine(id=f"{job.tag}@{GATEWAY}", job=asdict(job))
 
 
 async def run_batch(client: Client, lines: Sequence[BatchLine]) -> int:

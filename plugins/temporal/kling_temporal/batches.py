@@ -45,9 +45,6 @@ class BatchWorkflow:
 
     async def _start(self, line: BatchLine) -> None:
         """Start a job and follow it, unless it was started before."""
-        policy = WorkflowIDReusePolicy.REJECT_DUPLICATE
-        if line["is_refused"]:
-            policy = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
         try:
             child = await workflow.start_child_workflow(
                 payloads.JOB_WORKFLOW,
@@ -56,7 +53,7 @@ class BatchWorkflow:
                 result_type=JobEnd,
                 parent_close_policy=workflow.ParentClosePolicy.ABANDON,
                 cancellation_type=workflow.ChildWorkflowCancellationType.ABANDON,
-                id_reuse_policy=policy,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                 search_attributes=payloads.make_attributes(line["job"]["model"], self._part.name),
             )
         except WorkflowAlreadyStartedError:

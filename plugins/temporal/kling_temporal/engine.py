@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import logging
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from os import PathLike
@@ -116,36 +117,39 @@ class TemporalEngine:
         self, kling: EngineClient, plan: Sequence[PlannedJob], name: str, concurrency: int
     ) -> AsyncGenerator[Outcome[AsyncResult]]:
         """Start the jobs that were not started before, and follow all. Yield each outcome."""
-        earlier = await self._find_earlier(name)
+        started, refused = await self._find_earlier(name)
         new: list[BatchLine] = []
         lines: list[Line] = []
         for planned in plan:
             if planned.record is None:
                 yield refuse(planned, planned.error)
                 continue
-            workflow_id = f"{planned.record.tag}@{kling.base_url}"
-            status, run_id = earlier.get(workflow_id, (None, None))
-            is_refused = status in _REFUSED
-            if status is None or is_refused:
+            line = f"{planned.record.tag}@{kling.base_url}"
+            if (workflow_id := started.get(line)) is None:
                 try:
                     job = await kling.upload_media(planned.record)
                 except KlingError as error:
                     yield refuse(planned, error)
                     continue
-                new.append(BatchLine(id=workflow_id, job=asdict(job), is_refused=is_refused))
-            lines.append(Line(planned, planned.record, workflow_id, run_id if is_refused else None))
+                workflow_id = f"{line}#{refused[line]}" if line in refused else line
+                new.append(BatchLine(id=workflow_id, job=asdict(job)))
+            lines.append(Line(planned, planned.record, workflow_id))
         starters = await self._start_parts(name, kling.base_url, new, concurrency)
         async for outcome in Follower(self._client, self._task_queue, kling, starters).follow(lines):
             yield outcome
 
-    async def _find_earlier(self, name: str) -> dict[str, tuple[WorkflowExecutionStatus | None, str]]:
-        """Return the status and the run of each job of a batch that was started, by the id of its workflow."""
+    async def _find_earlier(self, name: str) -> tuple[dict[str, str], Counter[str]]:
+        """Return the ids of the workflows that were started for lines, and how many were refused for each line."""
         query = f"WorkflowType = '{payloads.JOB_WORKFLOW}' AND {payloads.BATCH.name} = {quote(name)}"
-        earlier: dict[str, tuple[WorkflowExecutionStatus | None, str]] = {}
-        # The latest run of a workflow comes first.
+        started: dict[str, str] = {}
+        refused = Counter[str]()
         async for execution in self._client.list_workflows(query):
-            earlier.setdefault(execution.id, (execution.status, execution.run_id))
-        return earlier
+            line = payloads.find_line(execution.id)
+            if execution.status in _REFUSED:
+                refused[line] += 1
+            else:
+                started[line] = execution.id
+        return started, refused
 
     async def _start_parts(
         self, name: str, gateway: str, new: Sequence[BatchLine], concurrency: int

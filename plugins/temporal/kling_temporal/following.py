@@ -47,12 +47,11 @@ _STOPPED: Final = "the workflow of the batch ended before it started this job. N
 
 @dataclass(frozen=True)
 class Line:
-    """A job of a batch, its workflow, and the run of it that was refused before."""
+    """A job of a batch and its workflow."""
 
     planned: PlannedJob
     job: JobRecord
     id: str
-    refused_run: str | None
 
 
 @dataclass(frozen=True)
@@ -112,11 +111,9 @@ class Follower:
         return described.status != WorkflowExecutionStatus.RUNNING
 
     async def _await_end(self, line: Line) -> JobEnd | None:
-        """Wait for the end of a job. Return None if its workflow still has to be started, or started again."""
+        """Wait for the end of a job. Return None if its workflow still has to be started."""
         handle: WorkflowHandle[Any, JobEnd] = self.client.get_workflow_handle(line.id, result_type=JobEnd)
         try:
-            if line.refused_run is not None and (await handle.describe()).run_id == line.refused_run:
-                return None
             end = await handle.result()
         except RPCError as error:
             if error.status == RPCStatusCode.NOT_FOUND:

@@ -42,11 +42,12 @@ class BatchJobs:
 async def list_jobs(client: Client, batch: str) -> BatchJobs:
     """Return the jobs of a batch."""
     jobs = BatchJobs()
-    workflow_ids: set[str] = set()
+    lines: set[str] = set()
+    # The latest workflow of a line comes first.
     async for execution in client.list_workflows(f"{payloads.BATCH.name} = {quote(batch)}"):
-        if execution.id in workflow_ids:
+        if (line := payloads.find_line(execution.id)) in lines:
             continue
-        workflow_ids.add(execution.id)
+        lines.add(line)
         if execution.workflow_type == payloads.BATCH_WORKFLOW:
             jobs.lines += int(await execution.memo_value("lines", 0))
             continue

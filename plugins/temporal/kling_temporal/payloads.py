@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypedDict
@@ -32,6 +33,11 @@ UNCERTAIN: Final = "UNCERTAIN"
 UNFINISHED: Final = "UNFINISHED"
 CANCELLED: Final = "CANCELLED"
 REFUSED: Final = "REFUSED"
+
+
+def find_line(workflow_id: str) -> str:
+    """Return the id of the first workflow of a line; a line that was refused has another one for each further run."""
+    return re.sub(r"#\d+$", "", workflow_id)
 
 
 def make_attributes(model: str, batch: str) -> TypedSearchAttributes:
@@ -97,13 +103,11 @@ class BatchLine(TypedDict):
     Attributes:
         id: The id of its workflow.
         job: The members of its JobRecord.
-        is_refused: Whether an earlier run of the workflow failed because nothing was sent, so that it may run again.
 
     """
 
     id: str
     job: dict[str, Any]
-    is_refused: bool
 
 
 @dataclass(frozen=True)
