@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -27,15 +28,13 @@ from kling_adapters import (
 from kling_adapters.engine import SEARCH_SECONDS, STORE_SECONDS, EngineClient, JobRecord, next_look_delay
 from kling_temporal import payloads
 from kling_temporal.payloads import Accepted, JobEnd, Search
-from kling_temporal.steps import Progress, heartbeats, make_final, make_pending, shield
+from kling_temporal.steps import Progress, heartbeats, make_final, make_pending, read_progress, shield
 from kling_temporal.store import TemporalStore
 
 _REFUSAL_SECONDS: Final = 60.0
 """The distance of polls that are refused, by a key that was revoked say, until someone repairs it."""
 _PASSING: Final = (TransportError, RateLimited, ServerError, BadGateway, StorageError)
 """Errors of a submit that started nothing, and may pass."""
-_ENDED_DELAY: Final = 5.0
-_LONGEST_ENDED_DELAY: Final = 60.0
 _LONGEST_WAIT: Final = 86400.0
 _LONGEST_STORE_DELAY: Final = 300.0
 
@@ -89,11 +88,9 @@ class Activities:
     @activity.defn(name="kling-search")
     async def search(self, search: Search) -> str | None:
         """Look once for the job of a lost submit."""
-        self._check_gateway(search.gateway)
-        looks = activity.info().attempt
         remaining = search.until + self.search_seconds - time.time()
         try:
-            async with heartbeats():
+            async with self._run_step(search.gateway):
                 if (request_id := await self.kling.look_for_job(search.job, search.until)) is not None:
                     return request_id
         except ConfigError as error:
@@ -103,14 +100,13 @@ class Activities:
             activity.logger.info("%s", error)
         if remaining <= 0:
             return None
-        raise make_pending("the job is not listed", min(next_look_delay(looks), max(1.0, remaining)))
+        delay = next_look_delay(activity.info().attempt)
+        raise make_pending("the job is not listed", min(delay, max(1.0, remaining)))
 
     @activity.defn(name="kling-collect")
     async def collect(self, job: JobRecord, gateway: str) -> JobEnd:
         """Poll a job once, and store the output of a completed one. Temporal calls this again until both are done."""
-        self._check_gateway(gateway)
-        progress = Progress.read(activity.info().heartbeat_details)
-        async with heartbeats(progress.report):
+        async with self._run_step(gateway) as progress:
             if progress.body is None:
                 end = await self._poll(job, progress)
             else:
@@ -122,9 +118,7 @@ class Activities:
     @activity.defn(name="kling-store")
     async def store(self, job: JobRecord, gateway: str, completed: JobEnd) -> JobEnd:
         """Store the output of a completed job. Temporal calls this again until it is stored."""
-        self._check_gateway(gateway)
-        progress = Progress.read(activity.info().heartbeat_details)
-        async with heartbeats(progress.report):
+        async with self._run_step(gateway) as progress:
             return await self._store_output(job, progress, completed)
 
     def _find_mismatch(self, gateway: str) -> str | None:
@@ -135,11 +129,18 @@ class Activities:
             "that gateway, or use another task queue"
         )
 
-    def _check_gateway(self, gateway: str) -> None:
-        """Leave a step to another worker if this one would ask the wrong gateway, which does not have the job."""
+    @asynccontextmanager
+    async def _run_step(self, gateway: str) -> AsyncGenerator[Progress]:
+        """Send heartbeats inside the block, with the progress of earlier tries and of this one.
+
+        A step is left to another worker if this one would ask the wrong gateway, which does not have the job.
+        """
         if problem := self._find_mismatch(gateway):
             activity.logger.warning("%s", problem)
             raise make_pending(problem, _REFUSAL_SECONDS)
+        progress = read_progress()
+        async with heartbeats(progress.report):
+            yield progress
 
     async def _poll(self, job: JobRecord, progress: Progress) -> JobEnd:
         """Poll a job once. Return its end, or have Temporal call the step again."""
@@ -182,6 +183,5 @@ class Activities:
         descriptions = [await client.get_workflow_handle(id_).describe() for id_ in workflow_ids]
         ended = [item.id for item in descriptions if item.status != WorkflowExecutionStatus.RUNNING]
         if not ended:
-            delay = min(_LONGEST_ENDED_DELAY, _ENDED_DELAY * activity.info().attempt)
-            raise make_pending("all are running", delay)
+            raise make_pending("all are running")
         return ended

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from temporalio import workflow
-from temporalio.common import WorkflowIDReusePolicy
+from temporalio.common import RetryPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ChildWorkflowError, WorkflowAlreadyStartedError
 
 from kling_temporal import payloads
@@ -17,6 +17,7 @@ from kling_temporal.payloads import BatchLine, BatchPart, JobEnd
 _MAX_EVENTS: Final = 2500
 """Events of a run before it continues as a new one; each running job adds up to eight."""
 _LOOK_SECONDS: Final = timedelta(minutes=1)
+_LOOKS: Final = RetryPolicy(initial_interval=timedelta(seconds=5), maximum_interval=timedelta(minutes=1))
 
 
 @workflow.defn(name=payloads.BATCH_WORKFLOW)
@@ -77,6 +78,7 @@ class BatchWorkflow:
                 sorted(carried),
                 result_type=list[str],
                 start_to_close_timeout=_LOOK_SECONDS,
+                retry_policy=_LOOKS,
             )
             carried -= set(ended)
             self._running -= set(ended)

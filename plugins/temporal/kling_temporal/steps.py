@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, TypeVar
 
 from temporalio import activity
+from temporalio.converter import value_to_type
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from kling_adapters.engine import PollProgress
@@ -34,24 +35,22 @@ class Progress:
     body: Mapping[str, Any] | None = None
     failures: int = 0
 
-    @classmethod
-    def read(cls, details: Sequence[Any]) -> Self:
-        """Return the progress that an earlier try has reported."""
-        if not details:
-            return cls()
-        return cls(PollProgress(**details[0]["poll"]), details[0]["body"], details[0]["failures"])
-
     async def report(self) -> None:
         """Report the progress to the server."""
         activity.heartbeat(self)
 
 
-def make_pending(reason: str, delay: float) -> ApplicationError:
-    """Return the error that makes Temporal run an activity again after `delay` seconds."""
+def read_progress() -> Progress:
+    """Return the progress that an earlier try of this activity has reported."""
+    details = activity.info().heartbeat_details
+    return value_to_type(Progress, details[0]) if details else Progress()
+
+
+def make_pending(reason: str, delay: float | None = None) -> ApplicationError:
+    """Return the error that makes Temporal run an activity again after `delay` seconds, or as its retry policy says."""
     category = ApplicationErrorCategory.BENIGN
-    return ApplicationError(
-        reason, type="Pending", next_retry_delay=timedelta(seconds=delay), category=category
-    )
+    next_delay = None if delay is None else timedelta(seconds=delay)
+    return ApplicationError(reason, type="Pending", next_retry_delay=next_delay, category=category)
 
 
 def make_final(kind: str, reason: str, *details: Any) -> ApplicationError:
@@ -60,12 +59,8 @@ def make_final(kind: str, reason: str, *details: Any) -> ApplicationError:
     return ApplicationError(reason, *details, type=kind, non_retryable=True, category=category)
 
 
-async def _report() -> None:
-    activity.heartbeat()
-
-
 @asynccontextmanager
-async def heartbeats(send: Callable[[], Awaitable[None]] = _report) -> AsyncGenerator[None]:
+async def heartbeats(send: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:
     """Send heartbeats inside the block, so that the step of a lost worker is soon another's."""
 
     async def repeat() -> None:
