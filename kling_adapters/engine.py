@@ -31,7 +31,7 @@ from kling_adapters.protocol.request_history import HISTORY_BUDGET, HistoryUnava
 from kling_adapters.protocol.responses import read_ended_job
 from kling_adapters.protocol.session import JobRef
 from kling_adapters.protocol.single_poll import PollProgress, poll_once
-from kling_adapters.protocol.tasks import make_named_tasks
+from kling_adapters.protocol.tasks import Outcome, make_named_tasks
 from kling_adapters.protocol.uploads import upload_media
 from kling_adapters.result import JobStatus, ResultData, StoredFile
 
@@ -64,16 +64,16 @@ class PlannedJob:
 
     Attributes:
         index: The position of the request, from 0.
-        model: The slug of the model; "" if the request names none.
-        record: The job; None for a request that cannot be sent.
-        error: The reason.
+        record: The job.
 
     """
 
     index: int
-    model: str
-    record: JobRecord | None
-    error: Exception | None = None
+    record: JobRecord
+
+    def refuse(self, error: Exception) -> Outcome[AsyncResult]:
+        """Return the outcome of a job that was not started."""
+        return Outcome(self.index, self.record.model, None, None, error)
 
 
 class EngineClient(AsyncKling):
@@ -91,7 +91,7 @@ class EngineClient(AsyncKling):
 
     def plan(
         self, requests: Iterable[Request], name: str, save_to: str | PathLike[str] | None
-    ) -> list[PlannedJob]:
+    ) -> list[PlannedJob | Outcome[AsyncResult]]:
         """Plan the jobs of a named batch. The same request has the same tag in each run; equal ones are numbered.
 
         Args:
@@ -100,7 +100,7 @@ class EngineClient(AsyncKling):
             save_to: The destination of the output, which each process must be able to store to.
 
         Returns:
-            The jobs, in the order of the requests.
+            The jobs, and the outcomes of requests that cannot be sent, in the order of the requests.
 
         Raises:
             ConfigError: An argument is invalid, or several jobs would have the same file name.
@@ -114,12 +114,9 @@ class EngineClient(AsyncKling):
             check_unique_per_job(destination)
         prepare = partial(prepare_request, self.catalog)
         return [
-            PlannedJob(
-                task.index,
-                task.model,
-                None if task.error else JobRecord(task.id, task.model, task.body, task.save_to),
-                task.error,
-            )
+            Outcome(task.index, task.model, None, None, task.error)
+            if task.error
+            else PlannedJob(task.index, JobRecord(task.id, task.model, task.body, task.save_to))
             for task in make_named_tasks(requests, prepare, destination, name, {})
         ]
 

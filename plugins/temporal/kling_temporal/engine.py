@@ -24,7 +24,7 @@ from kling_adapters import AsyncResult, KlingError, Outcome, Request, TransportE
 from kling_adapters.engine import EngineClient, PlannedJob
 from kling_temporal import payloads
 from kling_temporal.connection import prepare_namespace
-from kling_temporal.following import Follower, Line, refuse
+from kling_temporal.following import Follower
 from kling_temporal.payloads import BatchLine, BatchPart
 from kling_temporal.store import TemporalStore, quote
 from kling_temporal.task_queues import has_workers
@@ -114,28 +114,32 @@ class TemporalEngine:
             has_polled = is_polled
 
     async def _run(
-        self, kling: EngineClient, plan: Sequence[PlannedJob], name: str, concurrency: int
+        self,
+        kling: EngineClient,
+        plan: Sequence[PlannedJob | Outcome[AsyncResult]],
+        name: str,
+        concurrency: int,
     ) -> AsyncGenerator[Outcome[AsyncResult]]:
         """Start the jobs that were not started before, and follow all. Yield each outcome."""
         started, refused = await self._find_earlier(name)
         new: list[BatchLine] = []
-        lines: list[Line] = []
+        jobs: dict[str, PlannedJob] = {}
         for planned in plan:
-            if planned.record is None:
-                yield refuse(planned, planned.error)
+            if isinstance(planned, Outcome):
+                yield planned
                 continue
             line = f"{planned.record.tag}@{kling.base_url}"
             if (workflow_id := started.get(line)) is None:
                 try:
                     job = await kling.upload_media(planned.record)
                 except KlingError as error:
-                    yield refuse(planned, error)
+                    yield planned.refuse(error)
                     continue
                 workflow_id = f"{line}#{refused[line]}" if line in refused else line
                 new.append(BatchLine(id=workflow_id, job=asdict(job)))
-            lines.append(Line(planned, planned.record, workflow_id))
+            jobs[workflow_id] = planned
         starters = await self._start_parts(name, kling.base_url, new, concurrency)
-        async for outcome in Follower(self._client, self._task_queue, kling, starters).follow(lines):
+        async for outcome in Follower(self._client, self._task_queue, kling, starters).follow(jobs):
             yield outcome
 
     async def _find_earlier(self, name: str) -> tuple[dict[str, str], Counter[str]]:

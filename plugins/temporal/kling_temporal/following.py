@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final
@@ -46,15 +46,6 @@ _STOPPED: Final = "the workflow of the batch ended before it started this job. N
 
 
 @dataclass(frozen=True)
-class Line:
-    """A job of a batch and its workflow."""
-
-    planned: PlannedJob
-    job: JobRecord
-    id: str
-
-
-@dataclass(frozen=True)
 class Follower:
     """Waits for jobs.
 
@@ -71,9 +62,9 @@ class Follower:
     kling: EngineClient
     starters: Mapping[str, str]
 
-    async def follow(self, lines: Iterable[Line]) -> AsyncGenerator[Outcome[AsyncResult]]:
-        """Yield the outcome of each job when it ends."""
-        tasks = (asyncio.create_task(self._await_outcome(line)) for line in lines)
+    async def follow(self, jobs: Mapping[str, PlannedJob]) -> AsyncGenerator[Outcome[AsyncResult]]:
+        """Yield the outcome of each job when it ends; `jobs` has the ids of their workflows."""
+        tasks = (asyncio.create_task(self._await_outcome(*job)) for job in jobs.items())
         running = set(islice(tasks, _FOLLOWED))
         try:
             while running:
@@ -85,64 +76,56 @@ class Follower:
             for task in running:
                 task.cancel()
 
-    async def _await_outcome(self, line: Line) -> Outcome[AsyncResult]:
+    async def _await_outcome(self, workflow_id: str, planned: PlannedJob) -> Outcome[AsyncResult]:
         """Return the outcome of a job; its workflow may not be started yet, and the server may be down."""
-        planned = line.planned
         while True:
             try:
                 # This is asked first, because the workflow may start the job and then end.
-                is_stopped = await self._is_stopped(line)
-                if (end := await self._await_end(line)) is not None:
-                    return self._make_outcome(line, end)
+                is_stopped = await self._is_stopped(workflow_id)
+                if (end := await self._await_end(workflow_id, planned.record)) is not None:
+                    return self._make_outcome(planned, end)
                 if is_stopped:
-                    return refuse(planned, TransportError(_STOPPED))
+                    return planned.refuse(TransportError(_STOPPED))
             except WorkflowFailureError as error:
-                return refuse(planned, _read_failure(error, planned.model))
+                return planned.refuse(_read_failure(error, planned.record.model))
             except RPCError as error:
                 if error.status in _FINAL:
-                    return refuse(planned, TransportError(f"Temporal answered: {error}"))
+                    return planned.refuse(TransportError(f"Temporal answered: {error}"))
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _is_stopped(self, line: Line) -> bool:
+    async def _is_stopped(self, workflow_id: str) -> bool:
         """Return whether the workflow that was to start a job has ended."""
-        if (starter := self.starters.get(line.id)) is None:
+        if (starter := self.starters.get(workflow_id)) is None:
             return False
         described = await self.client.get_workflow_handle(starter).describe()
         return described.status != WorkflowExecutionStatus.RUNNING
 
-    async def _await_end(self, line: Line) -> JobEnd | None:
+    async def _await_end(self, workflow_id: str, job: JobRecord) -> JobEnd | None:
         """Wait for the end of a job. Return None if its workflow still has to be started."""
-        handle: WorkflowHandle[Any, JobEnd] = self.client.get_workflow_handle(line.id, result_type=JobEnd)
+        handle: WorkflowHandle[Any, JobEnd] = self.client.get_workflow_handle(workflow_id, result_type=JobEnd)
         try:
             end = await handle.result()
         except RPCError as error:
             if error.status == RPCStatusCode.NOT_FOUND:
                 return None
             raise
-        if end.state != payloads.COMPLETED or end.files or line.job.save_to is None:
+        if end.state != payloads.COMPLETED or end.files or job.save_to is None:
             return end
         # An earlier run had no destination.
         created = (await handle.describe()).start_time.timestamp()
-        job = replace(line.job, request_id=end.request_id, created=created)
-        workflow_id = f"{line.id}:{hashlib.sha256(line.job.save_to.encode()).hexdigest()[:16]}"
+        workflow_id = f"{workflow_id}:{hashlib.sha256(job.save_to.encode()).hexdigest()[:16]}"
+        job = replace(job, request_id=end.request_id, created=created)
         arguments = [job, self.kling.base_url, end]
         return await run_once(
             self.client, self.task_queue, payloads.STORE_WORKFLOW, workflow_id, arguments, JobEnd
         )
 
-    def _make_outcome(self, line: Line, end: JobEnd) -> Outcome[AsyncResult]:
-        result = None
+    def _make_outcome(self, planned: PlannedJob, end: JobEnd) -> Outcome[AsyncResult]:
+        result, job = None, replace(planned.record, request_id=end.request_id)
         if end.body is not None:
-            job = replace(line.job, request_id=end.request_id)
             files = tuple(StoredFile(**file) for file in end.files)
             result = self.kling.read_result(job, end.body, files)
-        model = line.job.model
-        return Outcome(line.planned.index, model, end.request_id, result, _make_error(end, model))
-
-
-def refuse(planned: PlannedJob, error: Exception | None) -> Outcome[AsyncResult]:
-    """Return the outcome of a job that was not started."""
-    return Outcome(planned.index, planned.model, None, None, error)
+        return Outcome(planned.index, job.model, end.request_id, result, _make_error(end, job.model))
 
 
 def _read_failure(failure: WorkflowFailureError, model: str) -> KlingError:
