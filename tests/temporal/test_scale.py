@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from kling_temporal import payloads
 from kling_temporal.activities import Activities
+from kling_temporal.batch_run import split_lines
 from kling_temporal.connection import prepare_namespace
-from kling_temporal.engine import split_lines
 from kling_temporal.payloads import Accepted, BatchLine, BatchPart, Intent, JobEnd
 from kling_temporal.steps import make_pending
 from kling_temporal.store import TemporalStore

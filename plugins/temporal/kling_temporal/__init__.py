@@ -44,9 +44,9 @@ def kling_engine(name: str, address: str | None) -> Engine | None:
     """
     if name != "temporal":
         return None
-    from kling_temporal.commands import CommandEngine
+    from kling_temporal.engine import TemporalEngine
 
-    return CommandEngine(address)
+    return TemporalEngine(address=address)
 
 
 def __getattr__(name: str) -> object:

@@ -1,9 +1,8 @@
-"""`kling temporal`: workers, their rate, and the state of a batch. Also the engine of `kling batch`."""
+"""`kling temporal`: workers, their rate, and the state of a batch."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -12,7 +11,6 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
 # Every command of `kling` imports this module, and would wait for what the functions import.
-_CODEC_VARIABLE: Final = "KLING_TEMPORAL_CODEC"
 _TASK_QUEUE_VARIABLE: Final = "KLING_TEMPORAL_TASK_QUEUE"
 _CONNECTION: Final = (
     click.option(
@@ -22,8 +20,7 @@ _CONNECTION: Final = (
     click.option(
         "--codec",
         metavar="MODULE:FUNCTION",
-        envvar=_CODEC_VARIABLE,
-        help=f"Encodes payloads; by default {_CODEC_VARIABLE}.",
+        help="Encodes payloads; by default KLING_TEMPORAL_CODEC.",
     ),
 )
 _TASK_QUEUE: Final = click.option(
@@ -134,29 +131,3 @@ async def _print_status(client: Client, batch: str) -> None:
         click.echo(f"{jobs.waiting:8}  waiting")
     for problem in jobs.problems:
         click.echo(problem)
-
-
-class CommandEngine:
-    """The engine of `kling batch --engine temporal`. It connects with the settings of the environment.
-
-    Args:
-        address: Host and port of Temporal; None for that of the environment.
-
-    """
-
-    def __init__(self, address: str | None) -> None:
-        self._address = address
-
-    async def map(
-        self, requests: Sequence[Any], *, base_url: str, name: str, save_to: str | None, concurrency: int
-    ) -> AsyncGenerator[Any]:
-        """Run a batch; see `TemporalEngine.map`."""
-        from kling_temporal.connection import connect
-        from kling_temporal.engine import TemporalEngine
-        from kling_temporal.worker import TASK_QUEUE
-
-        client = await connect(self._address, codec=os.environ.get(_CODEC_VARIABLE) or None)
-        task_queue = os.environ.get(_TASK_QUEUE_VARIABLE) or TASK_QUEUE
-        engine = TemporalEngine(client, task_queue=task_queue, base_url=base_url)
-        async for outcome in engine.map(requests, name=name, save_to=save_to, concurrency=concurrency):
-            yield outcome

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import dataclasses
+import os
 import re
 import time
 from pkgutil import resolve_name
@@ -42,7 +43,8 @@ async def connect(
         namespace: The namespace; None for that of the profile or TEMPORAL_NAMESPACE, else "default". TEMPORAL_API_KEY
             and the TEMPORAL_TLS variables count, too.
         codec: Encodes payloads and messages of errors, so that the server stores no prompt in clear; or the name of a
-            function that returns it, such as "kling_temporal.encryption:make_codec".
+            function that returns it, such as "kling_temporal.encryption:make_codec". None for that of
+            KLING_TEMPORAL_CODEC.
         tracing: Whether to record spans with Temporal's interceptor for OpenTelemetry.
 
     Returns:
@@ -59,7 +61,9 @@ async def connect(
     interceptors: list[Interceptor] = [_make_tracing()] if tracing else []
     try:
         return await Client.connect(
-            **options, data_converter=make_converter(codec), interceptors=interceptors
+            **options,
+            data_converter=make_converter(codec or os.environ.get("KLING_TEMPORAL_CODEC") or None),
+            interceptors=interceptors,
         )
     except (RuntimeError, RPCError, ValueError) as error:
         raise ConfigError(_describe_unreachable(target, error)) from error

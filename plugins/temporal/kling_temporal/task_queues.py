@@ -13,6 +13,8 @@ from temporalio.service import RPCError
 
 from kling_adapters import ConfigError
 
+TASK_QUEUE: Final = "kling"
+"""The task queue of workers and batches that name none."""
 _POLL_SECONDS: Final = 90.0
 """Seconds in which a worker polls again. The server lists it for minutes more."""
 

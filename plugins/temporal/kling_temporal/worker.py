@@ -15,9 +15,9 @@ from kling_temporal.activities import Activities
 from kling_temporal.batches import BatchWorkflow
 from kling_temporal.steps import HEARTBEAT_SECONDS
 from kling_temporal.store import TemporalStore
+from kling_temporal.task_queues import TASK_QUEUE
 from kling_temporal.workflows import ClaimWorkflow, JobWorkflow, StoreWorkflow
 
-TASK_QUEUE: Final = "kling"
 WORKFLOWS: Final = (JobWorkflow, BatchWorkflow, StoreWorkflow, ClaimWorkflow)
 _GRACE: Final = timedelta(minutes=2)
 _STICKY: Final = timedelta(seconds=5)
