@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from kling_sandbox import Sandbox
 from kling_temporal import TemporalEngine
-from kling_temporal.task_queues import limit_task_queue
 
-from tests.temporal.servers import TemporalServer, Workers
+from tests.temporal.servers import SERVER, TemporalServer, Workers
 
 pytestmark = pytest.mark.anyio
+README = (Path(__file__).parents[2] / "plugins" / "temporal" / "README.md").read_text("utf-8")
 WORKERS = 3
 LOWEST = float(os.environ.get("KLING_TEMPORAL_LOWEST", "0.6"))
 """Share of a limit. A machine that is busy with other work reaches less; `make temporal` expects 0.9."""
@@ -36,6 +39,14 @@ async def measure_rate(sandbox: Sandbox) -> float:
     return (len(sandbox.requests) - before) / SECONDS
 
 
+def change_rate(server: TemporalServer, rate: float) -> None:
+    """Set the limit of the task queue as the README says, with Temporal's own tool."""
+    [command] = re.findall(r"`temporal (task-queue config set .*?) --queue-rps-limit", README)
+    arguments = command.replace("kling", "limits").split()
+    options = ("--queue-rps-limit", str(rate), "--address", server.address)
+    subprocess.run([SERVER, *arguments, *options], check=True, capture_output=True)
+
+
 async def test_rate_of_three_workers_is_kept_and_changed(server: TemporalServer) -> None:
     with Sandbox(timing="polls:100000") as sandbox:
         environment = {"KLING_BASE_URL": sandbox.base_url, "SEGMIND_API_KEY": sandbox.api_key}
@@ -49,7 +60,7 @@ async def test_rate_of_three_workers_is_kept_and_changed(server: TemporalServer)
             while len(sandbox.submits) < JOBS:  # noqa: ASYNC110
                 await asyncio.sleep(0.5)
             first = await measure_rate(sandbox)
-            await limit_task_queue(client, "limits", 60 * RATES[1])
+            await asyncio.to_thread(change_rate, server, RATES[1])
             await asyncio.sleep(2)
             second = await measure_rate(sandbox)
             following.cancel()

@@ -24,7 +24,7 @@ _MODULES = {"TemporalEngine": "engine", "connect": "connection", "make_worker": 
 
 @hookimpl
 def kling_cli(app: click.Group) -> None:
-    """Add the commands `kling temporal worker`, `rate` and `status`."""
+    """Add the commands `kling temporal worker` and `status`."""
     from kling_temporal.commands import temporal
 
     app.add_command(temporal)

@@ -1,4 +1,4 @@
-"""`kling temporal`: workers, their rate, and the state of a batch."""
+"""`kling temporal`: workers, and the state of a batch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
 # Every command of `kling` imports this module, and would wait for what the functions import.
-_TASK_QUEUE_VARIABLE: Final = "KLING_TEMPORAL_TASK_QUEUE"
 _CONNECTION: Final = (
     click.option(
         "--address", metavar="HOST:PORT", help="Temporal; by default TEMPORAL_ADDRESS, or localhost:7233."
@@ -23,15 +22,6 @@ _CONNECTION: Final = (
         help="Encodes payloads; by default KLING_TEMPORAL_CODEC.",
     ),
 )
-_TASK_QUEUE: Final = click.option(
-    "--task-queue",
-    metavar="NAME",
-    envvar=_TASK_QUEUE_VARIABLE,
-    default="kling",
-    show_default=True,
-    help=f"The task queue of the workers; by default {_TASK_QUEUE_VARIABLE}.",
-)
-_RATE: Final = click.FloatRange(0, min_open=True)
 
 
 def _add_connection(command: Any) -> Any:
@@ -58,9 +48,20 @@ def temporal() -> None:
 
 @temporal.command()
 @_add_connection
-@_TASK_QUEUE
+@click.option(
+    "--task-queue",
+    metavar="NAME",
+    envvar="KLING_TEMPORAL_TASK_QUEUE",
+    default="kling",
+    show_default=True,
+    help="The task queue of the workers; by default KLING_TEMPORAL_TASK_QUEUE.",
+)
 @click.option("--base-url", metavar="URL", help="The gateway; by default KLING_BASE_URL.")
-@click.option("--rate", type=_RATE, help="Steps a minute of all workers of the task queue together.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, min_open=True),
+    help="Steps a minute of all workers of the task queue together.",
+)
 @click.option(
     "--concurrency", type=click.IntRange(1), default=100, show_default=True, help="Steps at the same time."
 )
@@ -96,17 +97,6 @@ async def _serve(client: Client, options: Mapping[str, Any]) -> None:
         place = f"{options['task_queue']} of {client.namespace}"
         click.echo(f"working on the task queue {place} for {kling.base_url}", err=True)
         await stop.wait()
-
-
-@temporal.command()
-@_add_connection
-@_TASK_QUEUE
-@click.argument("steps", type=_RATE)
-def rate(task_queue: str, steps: float, **connection: Any) -> None:
-    """Set the steps a minute of all workers together, while they run. It replaces --rate of the workers."""
-    from kling_temporal.task_queues import limit_task_queue
-
-    _run(connection, lambda client: limit_task_queue(client, task_queue, steps))
 
 
 @temporal.command()

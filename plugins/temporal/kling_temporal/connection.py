@@ -22,6 +22,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from kling_adapters import ConfigError
 from kling_temporal.payloads import SEARCH_ATTRIBUTES
 
+TASK_QUEUE: Final = "kling"
+"""The task queue of workers and batches that name none."""
 _HOST: Final = "localhost"
 _PORT: Final = 7233
 _EXIT_SECONDS: Final = 0.1

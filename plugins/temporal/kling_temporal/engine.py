@@ -5,24 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import suppress
 from os import PathLike
 from typing import Any, Final
 
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
 from kling_adapters import AsyncResult, Outcome, Request, TransportError
 from kling_adapters.engine import EngineClient
 from kling_temporal.batch_run import BatchRun
-from kling_temporal.connection import connect, prepare_namespace
+from kling_temporal.connection import TASK_QUEUE, connect, prepare_namespace
 from kling_temporal.store import TemporalStore
-from kling_temporal.task_queues import TASK_QUEUE, has_workers
 
 log = logging.getLogger("kling_adapters")
 
 _WATCH_SECONDS: Final = 5.0
+_POLL_SECONDS: Final = 90.0
+"""Seconds in which a worker polls again. The server lists it for minutes more."""
 
 
 class TemporalEngine:
@@ -98,7 +103,7 @@ async def _warn_without_workers(client: Client, task_queue: str) -> None:
     while True:
         await asyncio.sleep(_WATCH_SECONDS)
         with suppress(RPCError):
-            is_polled = await has_workers(client, task_queue)
+            is_polled = await _has_workers(client, task_queue)
             if has_polled and not is_polled:
                 log.warning(
                     "no worker polls the task queue %s of the namespace %s, so no job goes on. Start one: "
@@ -108,3 +113,15 @@ async def _warn_without_workers(client: Client, task_queue: str) -> None:
                     task_queue,
                 )
             has_polled = is_polled
+
+
+async def _has_workers(client: Client, task_queue: str) -> bool:
+    """Return whether a worker has polled the task queue lately."""
+    request = DescribeTaskQueueRequest(
+        namespace=client.namespace,
+        task_queue=TaskQueue(name=task_queue),
+        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+    )
+    answer = await client.workflow_service.describe_task_queue(request)
+    oldest = time.time() - _POLL_SECONDS
+    return any(poller.last_access_time.ToSeconds() > oldest for poller in answer.pollers)

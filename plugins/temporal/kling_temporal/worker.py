@@ -13,9 +13,9 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from kling_adapters.engine import SEARCH_SECONDS, EngineClient
 from kling_temporal.activities import Activities
 from kling_temporal.batches import BatchWorkflow
+from kling_temporal.connection import TASK_QUEUE
 from kling_temporal.steps import HEARTBEAT_SECONDS
 from kling_temporal.store import TemporalStore
-from kling_temporal.task_queues import TASK_QUEUE
 from kling_temporal.workflows import ClaimWorkflow, JobWorkflow, StoreWorkflow
 
 WORKFLOWS: Final = (JobWorkflow, BatchWorkflow, StoreWorkflow, ClaimWorkflow)
