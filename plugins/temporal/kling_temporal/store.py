@@ -31,11 +31,6 @@ class SubmitHandle:
     activity: AsyncActivityHandle
     intent: Intent | None = None
 
-    async def record(self, intent: Intent) -> None:
-        """Record the intent. It is durable when this returns. Raises if the activity is no longer this worker's."""
-        await self.activity.heartbeat(intent)
-        self.intent = intent
-
     async def heartbeat(self) -> None:
         """Repeat the intent; without one, nothing may be reported."""
         if self.intent is not None:
@@ -66,13 +61,15 @@ class TemporalStore:
         """See JobStore."""
         submit = self.submits[tag]
         # The first time counts: the job may be that of any request since.
-        begin = created if submit.intent is None else submit.intent.created
+        intent = Intent(key, created if submit.intent is None else submit.intent.created)
         try:
-            self._run(submit.record(Intent(key, begin)))
+            # It is durable when this returns. This raises if the activity is no longer this worker's.
+            self._run(submit.activity.heartbeat(intent))
         except Exception as error:
             raise StorageError(
                 f"the submit cannot be recorded in Temporal: {error}. Nothing was sent"
             ) from error
+        submit.intent = intent
 
     def find_submitting(self, model: str) -> list[JobRecord]:
         """See JobStore."""
@@ -90,12 +87,8 @@ class TemporalStore:
         return self._run(owner) == tag
 
     def _run(self, call: Coroutine[Any, Any, T]) -> T:
-        future = asyncio.run_coroutine_threadsafe(call, self._loop)
-        try:
-            return future.result(_CALL_SECONDS)
-        except TimeoutError:
-            future.cancel()
-            raise
+        in_time = asyncio.wait_for(call, _CALL_SECONDS)
+        return asyncio.run_coroutine_threadsafe(in_time, self._loop).result()
 
     async def _list_submitting(self, model: str) -> list[JobRecord]:
         # A job that was started before the rows were read must be in the list.
