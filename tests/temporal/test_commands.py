@@ -74,6 +74,8 @@ def test_batch_runs_on_workers(server: TemporalServer, tmp_path: Path) -> None:
             assert "--resume continues it" in again.stderr
             resumed = run(environment, "batch", batch, *options, "--resume")
             assert resumed.returncode == 0, resumed.stderr
+            status = run(environment, "temporal", "status", "films")
+            assert status.stdout.split() == ["3", "completed"]
             assert len(sandbox.submits) == 4
             assert len(sandbox.billed) == 3
 

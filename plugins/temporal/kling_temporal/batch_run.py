@@ -119,7 +119,8 @@ class BatchRun:
                 # The same lines may be started again when all others have ended; none of them is started twice.
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 search_attributes=TypedSearchAttributes([SearchAttributePair(payloads.BATCH, self.name)]),
-                memo={"lines": len(lines)},
+                # A line that was refused before counts already.
+                memo={"lines": sum(id_ == payloads.find_line(id_) for id_ in ids)},
             )
             self.starters.update(dict.fromkeys(ids, starter))
 
