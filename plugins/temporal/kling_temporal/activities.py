@@ -12,15 +12,13 @@ from temporalio import activity
 from temporalio.client import WorkflowExecutionStatus
 
 from kling_adapters import (
+    GATEWAY_STATUSES,
     ApiError,
-    BadGateway,
     ConfigError,
     JobExpired,
     JobFailed,
     KlingError,
-    RateLimited,
     ResultData,
-    ServerError,
     StorageError,
     SubmitUncertain,
     TransportError,
@@ -33,8 +31,6 @@ from kling_temporal.store import TemporalStore
 
 _REFUSAL_SECONDS: Final = 60.0
 """The distance of polls that are refused, by a key that was revoked say, until someone repairs it."""
-_PASSING: Final = (TransportError, RateLimited, ServerError, BadGateway, StorageError)
-"""Errors of a submit that started nothing, and may pass."""
 _LONGEST_WAIT: Final = 86400.0
 _LONGEST_STORE_DELAY: Final = 300.0
 
@@ -73,7 +69,7 @@ class Activities:
         except SubmitUncertain as error:
             raise make_final("SubmitUncertain", error.reason, submit.intent) from error
         except KlingError as error:
-            kind = "NotSent" if isinstance(error, _PASSING) else type(error).__name__
+            kind = "NotSent" if _may_pass(error) else type(error).__name__
             raise make_final(kind, str(error)) from error
         except BaseException as error:
             if submit.intent is None:
@@ -185,3 +181,11 @@ class Activities:
         if not ended:
             raise make_pending("all are running")
         return ended
+
+
+def _may_pass(error: KlingError) -> bool:
+    """Return whether a submit that started nothing may succeed when it is repeated."""
+    if isinstance(error, ApiError):
+        row = GATEWAY_STATUSES.get(error.status)
+        return row is not None and row.submit == "safe"
+    return isinstance(error, TransportError | StorageError)
