@@ -6,8 +6,7 @@ such an engine.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
@@ -20,40 +19,36 @@ from kling_adapters.client.result import AsyncResult
 from kling_adapters.client.settings import check_key
 from kling_adapters.errors import ConfigError, TransportError
 from kling_adapters.journal.base import BaseJournal
-from kling_adapters.models._gateway import HISTORY_LAG, OUTPUT_LIFETIME
-from kling_adapters.protocol.collect import collect, open_destination
-from kling_adapters.protocol.effects import Flow
+from kling_adapters.models._gateway import HISTORY_LAG
+from kling_adapters.protocol.collect import open_destination
 from kling_adapters.protocol.file_names import check_unique_per_job
 from kling_adapters.protocol.job_search import look_for_jobs
-from kling_adapters.protocol.messages import Answer
+from kling_adapters.protocol.job_step import JobEnd, JobProgress, advance_job, make_error
+from kling_adapters.protocol.recall import read_body
 from kling_adapters.protocol.reconcile import next_look_delay
 from kling_adapters.protocol.request_history import HISTORY_BUDGET, HistoryUnavailable
-from kling_adapters.protocol.responses import read_ended_job
 from kling_adapters.protocol.session import JobRef
-from kling_adapters.protocol.single_poll import PollProgress, poll_once
 from kling_adapters.protocol.tasks import Outcome, make_named_tasks
 from kling_adapters.protocol.uploads import upload_media
-from kling_adapters.result import JobStatus, ResultData, StoredFile
+from kling_adapters.result import StoredFile
 
 if TYPE_CHECKING:
     from kling_adapters.protocol.batch_requests import Request
 
 __all__ = [
     "SEARCH_SECONDS",
-    "STORE_SECONDS",
     "EngineClient",
+    "JobEnd",
+    "JobProgress",
     "JobRecord",
     "JobStore",
     "PlannedJob",
-    "PollProgress",
     "check_key",
     "next_look_delay",
 ]
 
 SEARCH_SECONDS: Final = HISTORY_LAG
 """Seconds for which a lost job is looked for, because the request history may list it so late."""
-STORE_SECONDS: Final = OUTPUT_LIFETIME
-"""Seconds for which storing an output is retried, because its URL works so long."""
 SUBMIT_SECONDS: Final = 5.0
 """Seconds for the retries of a step: the engine repeats it, and a process that dies in between leaves it uncertain."""
 
@@ -72,7 +67,15 @@ class PlannedJob:
     record: JobRecord
 
     def refuse(self, error: Exception) -> Outcome[AsyncResult]:
-        """Return the outcome of a job that was not started."""
+        """Return the outcome of a job that was not started.
+
+        Args:
+            error: The reason.
+
+        Returns:
+            The outcome.
+
+        """
         return Outcome(self.index, self.record.model, None, None, error)
 
 
@@ -146,25 +149,23 @@ class EngineClient(AsyncKling):
         flow = self._submit_flow(job.model, job.params, None, None, job.save_to, SUBMIT_SECONDS, job.tag)
         return (await self._driver.run(flow)).request_id
 
-    async def poll_job(self, job: JobRecord, progress: PollProgress) -> AsyncResult | PollProgress:
-        """Poll a job once.
+    async def advance_job(self, job: JobRecord, progress: JobProgress) -> JobEnd | JobProgress:
+        """Poll a job once; or, if it completed, try once to store its output in its destination.
 
         Args:
             job: The job, with its request id.
-            progress: The outcome of the poll before.
+            progress: The outcome of the step before.
 
         Returns:
-            The result of a job that completed, or the progress, with the seconds until the next poll.
-
-        Raises:
-            JobFailed: The job FAILED.
-            JobExpired: Neither the gateway nor the request history has the result.
-            ApiError: The gateway refused the request.
+            The end of the job, or its progress, with the seconds until the next step.
 
         """
+        open_storage = None
+        if job.save_to is not None:
+            open_storage = partial(open_destination, self._plugins.storage, job.save_to)
+        flow = advance_job(self._session, self._make_ref(job), job.created, progress, open_storage)
         with self._engine_journal.hold(self.base_url, job):
-            outcome = await self._driver.run(poll_once(self._session, self._make_ref(job), progress))
-        return self._make_result(outcome) if isinstance(outcome, ResultData) else outcome
+            return await self._driver.run(flow)
 
     async def look_for_job(self, job: JobRecord, until: float) -> str | None:
         """Look once in the request history for the job of an uncertain submit, and claim it.
@@ -190,49 +191,26 @@ class EngineClient(AsyncKling):
         settled = search.settled.get(entry.id)
         return None if settled is None else settled.request_id
 
-    async def store_output(self, job: JobRecord, body: Mapping[str, Any]) -> tuple[StoredFile, ...]:
-        """Store the output of a job in its destination. Raises as `Result.save` does.
+    def make_outcome(self, planned: PlannedJob, end: JobEnd) -> Outcome[AsyncResult]:
+        """Return the outcome of a job that was started.
 
         Args:
-            job: The job, with its request id.
-            body: The gateway's answer to it.
+            planned: The job.
+            end: Its end.
 
         Returns:
-            The stored files.
-
-        """
-
-        def store() -> Flow[tuple[StoredFile, ...]]:
-            destination = yield from open_destination(self._plugins.storage, str(job.save_to))
-            return (yield from collect(self._session, result, destination))
-
-        result = self.read_result(job, body)
-        with self._engine_journal.hold(self.base_url, job):
-            return await self._driver.run(store())
-
-    def read_result(
-        self, job: JobRecord, body: Mapping[str, Any], files: tuple[StoredFile, ...] = ()
-    ) -> AsyncResult:
-        """Return the result of a job from the gateway's answer to it.
-
-        Args:
-            job: The job, with its request id.
-            body: The answer.
-            files: The stored files.
-
-        Returns:
-            The result.
+            The outcome, with the result if the job completed.
 
         Raises:
-            ConfigError: The answer is not that of a completed job.
+            ConfigError: The recorded answer is not that of a completed job.
 
         """
-        ref = self._make_ref(job)
-        answer = Answer(200, {}, json.dumps(body).encode())
-        data = read_ended_job(ref.request_id, ref.model, ref.returns, answer)
-        if data is None or isinstance(data, JobStatus):
-            raise ConfigError(f"the recorded answer is not the result of job {ref.request_id}")
-        return self._make_result(data, files)
+        job, result = replace(planned.record, request_id=end.request_id), None
+        if end.body is not None:
+            ref = self._make_ref(job)
+            data = read_body(ref.request_id, ref.model, ref.returns, end.body)
+            result = self._make_result(data, tuple(StoredFile(**file) for file in end.files))
+        return Outcome(planned.index, job.model, end.request_id, result, make_error(end, job.model))
 
     def _make_ref(self, job: JobRecord) -> JobRef:
         arguments.check_request_id(job.request_id)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from kling_adapters._text import fingerprint_key
 from kling_adapters.errors import ConfigError
@@ -19,9 +21,18 @@ def read_result(entry: JournalEntry, returns: OutputKind | None = None) -> Resul
     """Return the recorded result of a COMPLETED job; None for any other entry."""
     if entry.state != "COMPLETED" or entry.request_id is None:
         return None
-    answer = Answer(200, {}, json.dumps(entry.result).encode())
-    result = read_ended_job(entry.request_id, entry.model, returns, answer)
+    result = _read_answer(entry.request_id, entry.model, returns, entry.result)
     return result if isinstance(result, ResultData) else None
+
+
+def read_body(
+    request_id: str, model: str | None, returns: OutputKind | None, body: Mapping[str, Any]
+) -> ResultData:
+    """Return the result of a completed job from the answer of the gateway. Raises ConfigError for any other answer."""
+    result = _read_answer(request_id, model, returns, body)
+    if not isinstance(result, ResultData):
+        raise ConfigError(f"the recorded answer is not the result of job {request_id}")
+    return result
 
 
 def read_end(entry: JournalEntry, returns: OutputKind | None = None) -> ResultData | JobStatus | None:
@@ -47,8 +58,13 @@ def read_row(
         "output": output,
         "metrics": {"cost": row.cost},
     }
-    answer = Answer(200, {}, json.dumps(body).encode())
-    return read_ended_job(row.request_id, row.model or model, returns, answer)
+    return _read_answer(row.request_id, row.model or model, returns, body)
+
+
+def _read_answer(
+    request_id: str, model: str | None, returns: OutputKind | None, body: Mapping[str, Any] | None
+) -> ResultData | JobStatus | None:
+    return read_ended_job(request_id, model, returns, Answer(200, {}, json.dumps(body).encode()))
 
 
 def output_is_alive(entry: JournalEntry, now: float) -> bool:

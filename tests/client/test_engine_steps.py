@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +10,25 @@ import anyio
 import pytest
 from kling_sandbox import Fault, Faults, Sandbox
 
-from kling_adapters import AsyncResult, JobExpired, JobFailed, SubmitUncertain, events, fingerprint_key
-from kling_adapters.engine import EngineClient, JobRecord, PollProgress, next_look_delay
+from kling_adapters import (
+    ConfigError,
+    JobExpired,
+    JobFailed,
+    StorageError,
+    SubmitUncertain,
+    WaitTimeout,
+    events,
+    fingerprint_key,
+)
+from kling_adapters.engine import (
+    EngineClient,
+    JobEnd,
+    JobProgress,
+    JobRecord,
+    PlannedJob,
+    next_look_delay,
+)
+from kling_adapters.protocol.single_poll import PollProgress
 from kling_adapters.testing import EventRecorder, SimulatedClock
 
 pytestmark = pytest.mark.anyio
@@ -48,13 +66,28 @@ def open_client(sandbox: Sandbox, records: Records, *plugins: object) -> EngineC
     )
 
 
-async def follow(kling: EngineClient, job: JobRecord) -> AsyncResult:
-    """Poll a job until it ends, with the progress that an engine would keep."""
-    progress = PollProgress()
-    while not isinstance(outcome := await kling.poll_job(job, progress), AsyncResult):
+async def follow(kling: EngineClient, job: JobRecord) -> JobEnd:
+    """Advance a job until it ends, with the progress that an engine would keep."""
+    progress = JobProgress()
+    while isinstance(outcome := await kling.advance_job(job, progress), JobProgress):
         progress = outcome
         await anyio.lowlevel.checkpoint()
     return outcome
+
+
+async def advance(kling: EngineClient, job: JobRecord, progress: JobProgress) -> JobProgress:
+    """Advance a job by a step that does not end it."""
+    outcome = await kling.advance_job(job, progress)
+    assert isinstance(outcome, JobProgress)
+    return outcome
+
+
+async def find_result(kling: EngineClient, job: JobRecord) -> JobProgress:
+    """Poll a job until it completes."""
+    progress = JobProgress()
+    while progress.body is None:
+        progress = await advance(kling, job, progress)
+    return progress
 
 
 async def submit(kling: EngineClient, records: Records) -> JobRecord:
@@ -81,10 +114,12 @@ async def test_polls_of_several_processes_are_one_wait(tmp_path: Path) -> None:
         async with open_client(sandbox, records) as kling:
             job = await submit(kling, records)
         async with open_client(sandbox, records, recorder) as kling:
-            result = await follow(kling, job)
-            [file] = await kling.store_output(replace(job, save_to=str(tmp_path)), result.body)
-            assert file.path.stat().st_size == file.size
-            assert kling.read_result(job, result.body, (file,)).saved == (file,)
+            end = await follow(kling, replace(job, save_to=str(tmp_path)))
+            outcome = kling.make_outcome(PlannedJob(0, job), end)
+        assert (outcome.error, outcome.request_id) == (None, job.request_id)
+        assert outcome.result is not None
+        [file] = outcome.result.saved
+        assert file.path.stat().st_size == file.size
     names = [type(event) for event in recorder.events]
     assert names == [events.StateChanged, events.StateChanged, events.Completed, events.Stored]
     completed = recorder.events[2]
@@ -98,11 +133,10 @@ async def test_failed_poll_is_progress() -> None:
         async with open_client(sandbox, records) as kling:
             job = await submit(kling, records)
             sandbox.faults = Faults([Fault("502", method="GET", nth=1), Fault("502", method="GET", nth=1)])
-            progress = await kling.poll_job(job, PollProgress())
-            assert isinstance(progress, PollProgress)
-            assert progress.failures == 1
+            progress = await advance(kling, job, JobProgress())
+            assert progress.poll.failures == 1
             assert progress.delay == pytest.approx(1.0, rel=0.2)
-            await follow(kling, job)
+            assert (await follow(kling, job)).state == "COMPLETED"
 
 
 async def test_job_expires_after_three_missing_answers() -> None:
@@ -110,23 +144,81 @@ async def test_job_expires_after_three_missing_answers() -> None:
     with Sandbox() as sandbox:
         async with open_client(sandbox, records) as kling:
             job = JobRecord(
-                "films#1.0", "kling-2", {}, None, "no-such-job", fingerprint_key(sandbox.api_key), 1.0
+                "films#1.0", "kling-2", {}, None, "no-such-job", fingerprint_key(sandbox.api_key), time.time()
             )
-            first = await kling.poll_job(job, PollProgress(polls=1))
-            assert isinstance(first, PollProgress)
-            second = await kling.poll_job(job, first)
-            assert isinstance(second, PollProgress)
-            assert second.missing == 2
-            with pytest.raises(JobExpired):
-                await kling.poll_job(job, second)
+            first = await advance(kling, job, JobProgress(PollProgress(polls=1)))
+            second = await advance(kling, job, first)
+            assert second.poll.missing == 2
+            end = await kling.advance_job(job, second)
+            assert isinstance(end, JobEnd)
+            assert isinstance(kling.make_outcome(PlannedJob(0, job), end).error, JobExpired)
 
 
-async def test_failed_job_raises() -> None:
+async def test_failed_job_is_a_failed_outcome() -> None:
     records = Records()
     with Sandbox(faults=[Fault("failed")]) as sandbox:
         async with open_client(sandbox, records) as kling:
-            with pytest.raises(JobFailed):
-                await follow(kling, await submit(kling, records))
+            end = await follow(kling, await submit(kling, records))
+            error = kling.make_outcome(PlannedJob(0, JOB), end).error
+    assert isinstance(error, JobFailed)
+    assert error.message == end.reason
+
+
+async def test_refused_poll_is_repeated_a_minute_later() -> None:
+    records = Records()
+    with Sandbox(timing="at-once") as sandbox:
+        async with open_client(sandbox, records) as kling:
+            job = await submit(kling, records)
+            sandbox.faults = Faults([Fault("403", method="GET", nth=1)])
+            progress = await advance(kling, job, JobProgress())
+            assert progress.delay == 60.0
+            assert "403" in progress.reason
+            assert (await follow(kling, job)).state == "COMPLETED"
+
+
+async def test_job_is_not_polled_for_more_than_a_day() -> None:
+    records = Records()
+    with Sandbox(timing="polls:1000") as sandbox:
+        async with open_client(sandbox, records) as kling:
+            job = await submit(kling, records)
+            end = await follow(kling, replace(job, created=job.created - 86401))
+            assert end.state == "UNFINISHED"
+            assert isinstance(kling.make_outcome(PlannedJob(0, job), end).error, WaitTimeout)
+
+
+async def test_storing_is_repeated_while_the_gateway_has_the_output(tmp_path: Path) -> None:
+    records = Records()
+    with Sandbox(timing="at-once") as sandbox:
+        async with open_client(sandbox, records) as kling:
+            folder = tmp_path / "folder"
+            folder.write_text("a file")
+            job = replace(await submit(kling, records), save_to=str(folder))
+            progress = await find_result(kling, job)
+            polls, delays = len(sandbox.requests), []
+            for _ in range(3):
+                progress = await advance(kling, job, progress)
+                delays.append(progress.delay)
+            assert delays == [1.0, 2.0, 4.0]
+            late = await kling.advance_job(replace(job, created=job.created - 8 * 86400), progress)
+            assert isinstance(late, JobEnd)
+            assert late.state == "NOT STORED"
+            outcome = kling.make_outcome(PlannedJob(0, job), late)
+            assert isinstance(outcome.error, StorageError)
+            assert outcome.result is not None
+            assert (await advance(kling, job, replace(progress, failures=2000))).delay == 300.0
+            assert len(sandbox.requests) == polls, "the gateway was asked for a job whose result is known"
+            folder.unlink()
+            assert isinstance(end := await kling.advance_job(job, progress), JobEnd)
+            assert end.state == "COMPLETED"
+            assert len(end.files) == 1
+
+
+async def test_answer_of_no_completed_job_is_refused() -> None:
+    with Sandbox() as sandbox:
+        async with open_client(sandbox, Records()) as kling:
+            end = JobEnd("COMPLETED", "request-1", {"status": "PROCESSING"})
+            with pytest.raises(ConfigError, match="not the result of job request-1"):
+                kling.make_outcome(PlannedJob(0, JOB), end)
 
 
 async def test_lost_job_is_claimed_once() -> None:

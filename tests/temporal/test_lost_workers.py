@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from kling_temporal import payloads, workflows
 from kling_temporal.connection import prepare_namespace
-from kling_temporal.payloads import Accepted, Intent, JobEnd, Search, make_attributes
+from kling_temporal.payloads import Accepted, Intent, Search, make_attributes
 from kling_temporal.worker import WORKFLOWS, make_runner
 from temporalio import activity
 from temporalio.worker import Worker
 
-from kling_adapters.engine import JobRecord
+from kling_adapters.engine import JobEnd, JobRecord
 from tests.temporal.servers import TemporalServer
 
 pytestmark = pytest.mark.anyio

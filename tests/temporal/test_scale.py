@@ -15,7 +15,7 @@ from kling_temporal import payloads
 from kling_temporal.activities import Activities
 from kling_temporal.batch_run import split_lines
 from kling_temporal.connection import prepare_namespace
-from kling_temporal.payloads import Accepted, BatchLine, BatchPart, Intent, JobEnd
+from kling_temporal.payloads import Accepted, BatchLine, BatchPart, Intent
 from kling_temporal.steps import make_pending
 from kling_temporal.store import TemporalStore
 from kling_temporal.worker import WORKFLOWS, make_runner
@@ -23,7 +23,7 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowExecution
 from temporalio.worker import Worker
 
-from kling_adapters.engine import EngineClient, JobRecord
+from kling_adapters.engine import EngineClient, JobEnd, JobRecord
 from tests.temporal.servers import TemporalServer
 
 pytestmark = pytest.mark.anyio

@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from temporalio import activity
 from temporalio.client import WorkflowExecutionStatus
+from temporalio.converter import value_to_type
 
 from kling_adapters import (
     GATEWAY_STATUSES,
     ApiError,
     ConfigError,
-    JobExpired,
-    JobFailed,
     KlingError,
-    ResultData,
     StorageError,
     SubmitUncertain,
     TransportError,
 )
-from kling_adapters.engine import SEARCH_SECONDS, STORE_SECONDS, EngineClient, JobRecord, next_look_delay
-from kling_temporal import payloads
-from kling_temporal.payloads import Accepted, JobEnd, Search
-from kling_temporal.steps import Progress, heartbeats, make_final, make_pending, read_progress, shield
+from kling_adapters.engine import (
+    SEARCH_SECONDS,
+    EngineClient,
+    JobEnd,
+    JobProgress,
+    JobRecord,
+    next_look_delay,
+)
+from kling_temporal.payloads import Accepted, Search
+from kling_temporal.steps import heartbeats, make_final, make_pending, shield
 from kling_temporal.store import TemporalStore
 
-_REFUSAL_SECONDS: Final = 60.0
-"""The distance of polls that are refused, by a key that was revoked say, until someone repairs it."""
-_LONGEST_WAIT: Final = 86400.0
-_LONGEST_STORE_DELAY: Final = 300.0
+_MISMATCH_SECONDS: Final = 60.0
+"""Seconds until a step of another gateway is tried again, until someone repairs it."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,10 @@ class Activities:
     @activity.defn(name="kling-search")
     async def search(self, search: Search) -> str | None:
         """Look once for the job of a lost submit."""
+        self._check_gateway(search.gateway)
         remaining = search.until + self.search_seconds - time.time()
         try:
-            async with self._run_step(search.gateway):
+            async with heartbeats():
                 if (request_id := await self.kling.look_for_job(search.job, search.until)) is not None:
                     return request_id
         except ConfigError as error:
@@ -102,20 +104,29 @@ class Activities:
     @activity.defn(name="kling-collect")
     async def collect(self, job: JobRecord, gateway: str) -> JobEnd:
         """Poll a job once, and store the output of a completed one. Temporal calls this again until both are done."""
-        async with self._run_step(gateway) as progress:
-            if progress.body is None:
-                end = await self._poll(job, progress)
-            else:
-                end = JobEnd(payloads.COMPLETED, job.request_id, progress.body)
-            if end.state != payloads.COMPLETED or job.save_to is None:
-                return end
-            return await self._store_output(job, progress, end)
+        return await self._advance(job, gateway, JobProgress())
 
     @activity.defn(name="kling-store")
     async def store(self, job: JobRecord, gateway: str, completed: JobEnd) -> JobEnd:
         """Store the output of a completed job. Temporal calls this again until it is stored."""
-        async with self._run_step(gateway) as progress:
-            return await self._store_output(job, progress, completed)
+        return await self._advance(job, gateway, JobProgress(body=completed.body))
+
+    async def _advance(self, job: JobRecord, gateway: str, progress: JobProgress) -> JobEnd:
+        """Go on from the progress of an earlier try, which the server keeps in the heartbeat."""
+        self._check_gateway(gateway)
+        if details := activity.info().heartbeat_details:
+            progress = value_to_type(JobProgress, details[0])
+
+        async def report() -> None:
+            activity.heartbeat(progress)
+
+        async with heartbeats(report):
+            while isinstance(outcome := await self.kling.advance_job(job, progress), JobProgress):
+                progress = outcome
+                await report()
+                if progress.delay is not None:
+                    raise make_pending(progress.reason, progress.delay)
+            return outcome
 
     def _find_mismatch(self, gateway: str) -> str | None:
         if gateway == self.kling.base_url:
@@ -125,52 +136,11 @@ class Activities:
             "that gateway, or use another task queue"
         )
 
-    @asynccontextmanager
-    async def _run_step(self, gateway: str) -> AsyncGenerator[Progress]:
-        """Send heartbeats inside the block, with the progress of earlier tries and of this one.
-
-        A step is left to another worker if this one would ask the wrong gateway, which does not have the job.
-        """
+    def _check_gateway(self, gateway: str) -> None:
+        """Leave a step to another worker if this one would ask the wrong gateway, which does not have the job."""
         if problem := self._find_mismatch(gateway):
             activity.logger.warning("%s", problem)
-            raise make_pending(problem, _REFUSAL_SECONDS)
-        progress = read_progress()
-        async with heartbeats(progress.report):
-            yield progress
-
-    async def _poll(self, job: JobRecord, progress: Progress) -> JobEnd:
-        """Poll a job once. Return its end, or have Temporal call the step again."""
-        try:
-            outcome = await self.kling.poll_job(job, progress.poll)
-        except JobFailed as error:
-            return JobEnd(payloads.FAILED, job.request_id, reason=error.message)
-        except JobExpired as error:
-            return JobEnd(payloads.EXPIRED, job.request_id, reason=str(error))
-        except (ApiError, ConfigError) as error:
-            raise make_pending(str(error), _REFUSAL_SECONDS) from error
-        if isinstance(outcome, ResultData):
-            progress.body = outcome.body
-            await progress.report()
-            return JobEnd(payloads.COMPLETED, job.request_id, outcome.body)
-        if time.time() > job.created + _LONGEST_WAIT:
-            return JobEnd(payloads.UNFINISHED, job.request_id, reason=f"its last state is {outcome.state}")
-        progress.poll = outcome
-        await progress.report()
-        raise make_pending(outcome.state or "not polled yet", outcome.delay)
-
-    async def _store_output(self, job: JobRecord, progress: Progress, end: JobEnd) -> JobEnd:
-        try:
-            files = await self.kling.store_output(job, end.body or {})
-        except (StorageError, ConfigError) as error:
-            is_gone = isinstance(error, StorageError) and error.is_gone
-            if is_gone or time.time() > job.created + STORE_SECONDS:
-                return replace(end, state=payloads.NOT_STORED, reason=str(error))
-            delay = min(_LONGEST_STORE_DELAY, 2.0**progress.failures)
-            progress.failures += 1
-            await progress.report()
-            raise make_pending(str(error), delay) from error
-        # A link opens the file without credentials, and expires.
-        return replace(end, files=[{**asdict(file), "link": None} for file in files])
+            raise make_pending(problem, _MISMATCH_SECONDS)
 
     @activity.defn(name="kling-find-ended")
     async def find_ended(self, workflow_ids: list[str]) -> list[str]:

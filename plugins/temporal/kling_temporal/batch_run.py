@@ -13,13 +13,13 @@ from typing import Any, Final
 
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
+from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
-from kling_adapters import AsyncResult, KlingError, Outcome, TransportError
-from kling_adapters.engine import EngineClient, JobRecord, PlannedJob
+from kling_adapters import AsyncResult, ConfigError, KlingError, Outcome, SubmitUncertain, TransportError
+from kling_adapters.engine import EngineClient, JobEnd, JobRecord, PlannedJob
 from kling_temporal import payloads
-from kling_temporal.outcomes import make_outcome, read_failure
-from kling_temporal.payloads import BatchLine, BatchPart, JobEnd
+from kling_temporal.payloads import BatchLine, BatchPart
 from kling_temporal.store import quote, run_once
 
 _PART_BYTES: Final = 1_000_000
@@ -37,6 +37,7 @@ _FINAL: Final = (
     RPCStatusCode.INVALID_ARGUMENT,
 )
 """Answers that stay the same. Others pass: the server is started again."""
+_INPUT_ERRORS: Final = frozenset({"ConfigError", "ParamsInvalid", "UnknownModel", "RetiredModel"})
 _STOPPED: Final = "the workflow of the batch ended before it started this job. Nothing was sent"
 
 
@@ -132,9 +133,10 @@ class BatchRun:
                 if starter is not None:
                     # This is asked first, because the workflow may start the job and then end.
                     is_stopped = (await starter.describe()).status != WorkflowExecutionStatus.RUNNING
-                return make_outcome(self.kling, planned, await self._await_end(workflow_id, planned.record))
+                end = await self._await_end(workflow_id, planned.record)
+                return self.kling.make_outcome(planned, end)
             except WorkflowFailureError as error:
-                return planned.refuse(read_failure(error, planned.record.model))
+                return planned.refuse(_read_failure(error, planned.record.model))
             except RPCError as error:
                 if is_stopped and error.status == RPCStatusCode.NOT_FOUND:
                     return planned.refuse(TransportError(_STOPPED))
@@ -169,3 +171,17 @@ def split_lines(lines: Sequence[BatchLine]) -> Iterator[list[BatchLine]]:
         size += length
     if part:
         yield part
+
+
+def _read_failure(failure: WorkflowFailureError, model: str) -> KlingError:
+    """Return the error of a workflow that failed, was cancelled before its submit, or was ended from outside."""
+    cause: BaseException = failure
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    match cause:
+        case ApplicationError(type=kind, message=message):
+            return (ConfigError if kind in _INPUT_ERRORS else TransportError)(message)
+        case CancelledError():
+            return TransportError("the workflow was cancelled before the submit. Nothing was sent")
+        case _:
+            return SubmitUncertain(model, f"the workflow of the job did not come to its end: {cause}")

@@ -11,8 +11,9 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ChildWorkflowError, WorkflowAlreadyStartedError
 
+from kling_adapters.engine import JobEnd
 from kling_temporal import payloads
-from kling_temporal.payloads import BatchLine, BatchPart, JobEnd
+from kling_temporal.payloads import BatchLine, BatchPart
 
 _MAX_EVENTS: Final = 2500
 """Events of a run before it continues as a new one; each running job adds up to eight."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypedDict
 
@@ -26,8 +26,6 @@ SUBMITTING: Final = "SUBMITTING"
 SEARCHING: Final = "SEARCHING"
 RUNNING: Final = "RUNNING"
 COMPLETED: Final = "COMPLETED"
-FAILED: Final = "FAILED"
-EXPIRED: Final = "EXPIRED"
 NOT_STORED: Final = "NOT STORED"
 UNCERTAIN: Final = "UNCERTAIN"
 UNFINISHED: Final = "UNFINISHED"
@@ -75,26 +73,6 @@ class Search:
     job: JobRecord
     until: float
     gateway: str
-
-
-@dataclass(frozen=True)
-class JobEnd:
-    """The end of a job as a workflow knows it.
-
-    Attributes:
-        state: COMPLETED, NOT STORED, FAILED, EXPIRED or UNCERTAIN; UNFINISHED or CANCELLED for a job that goes on.
-        request_id: The gateway's id of the job; None if it is unknown.
-        body: The gateway's answer to a completed job.
-        files: The stored files, as StoredFile has them.
-        reason: The message of the error.
-
-    """
-
-    state: str
-    request_id: str | None = None
-    body: Mapping[str, Any] | None = None
-    files: Sequence[Mapping[str, Any]] = ()
-    reason: str | None = None
 
 
 class BatchLine(TypedDict):

@@ -1,49 +1,19 @@
-"""The parts of activities: their heartbeats, their progress between two tries, and their errors."""
+"""The parts of activities: their heartbeats and their errors."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 from temporalio import activity
-from temporalio.converter import value_to_type
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
-
-from kling_adapters.engine import PollProgress
 
 T = TypeVar("T")
 
 HEARTBEAT_SECONDS: Final = 4.0
-
-
-@dataclass
-class Progress:
-    """Progress of the wait for a job and of storing its output, which the server keeps between two tries.
-
-    Attributes:
-        poll: The progress of the wait.
-        body: The gateway's answer to a completed job.
-        failures: Failures of storing its output.
-
-    """
-
-    poll: PollProgress = field(default_factory=PollProgress)
-    body: Mapping[str, Any] | None = None
-    failures: int = 0
-
-    async def report(self) -> None:
-        """Report the progress to the server."""
-        activity.heartbeat(self)
-
-
-def read_progress() -> Progress:
-    """Return the progress that an earlier try of this activity has reported."""
-    details = activity.info().heartbeat_details
-    return value_to_type(Progress, details[0]) if details else Progress()
 
 
 def make_pending(reason: str, delay: float | None = None) -> ApplicationError:
@@ -59,8 +29,12 @@ def make_final(kind: str, reason: str, *details: Any) -> ApplicationError:
     return ApplicationError(reason, *details, type=kind, non_retryable=True, category=category)
 
 
+async def _report() -> None:
+    activity.heartbeat()
+
+
 @asynccontextmanager
-async def heartbeats(send: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:
+async def heartbeats(send: Callable[[], Awaitable[None]] = _report) -> AsyncGenerator[None]:
     """Send heartbeats inside the block, so that the step of a lost worker is soon another's."""
 
     async def repeat() -> None:

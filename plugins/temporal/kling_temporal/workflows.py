@@ -10,9 +10,9 @@ from temporalio import exceptions, workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, TimeoutType
 
-from kling_adapters.engine import SEARCH_SECONDS, JobRecord
+from kling_adapters.engine import SEARCH_SECONDS, JobEnd, JobRecord
 from kling_temporal import payloads
-from kling_temporal.payloads import Accepted, Intent, JobEnd, Search
+from kling_temporal.payloads import Accepted, Intent, Search
 
 _ONCE: Final = RetryPolicy(maximum_attempts=1)
 HEARTBEAT_TIMEOUT: Final = timedelta(seconds=15)
