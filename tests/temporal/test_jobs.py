@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from kling_sandbox import Fault, Sandbox
+from kling_temporal.activities import shield
 from kling_temporal.listing import list_jobs
 from kling_temporal.payloads import BATCH_WORKFLOW, JOB_WORKFLOW, BatchLine, BatchPart
-from kling_temporal.steps import shield
 
 from kling_adapters import ConfigError, JobFailed, SubmitUncertain, TransportError, WaitTimeout
 from kling_adapters.engine import JobRecord

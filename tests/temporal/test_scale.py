@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 from kling_temporal import payloads
-from kling_temporal.activities import Activities
+from kling_temporal.activities import Activities, make_pending
 from kling_temporal.batch_run import split_lines
 from kling_temporal.connection import prepare_namespace
 from kling_temporal.payloads import Accepted, BatchLine, BatchPart, Intent
-from kling_temporal.steps import make_pending
 from kling_temporal.store import TemporalStore
 from kling_temporal.worker import WORKFLOWS, make_runner
 from temporalio import activity

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import timedelta
+from typing import Any, Final, TypeVar
 
 from temporalio import activity
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.converter import value_to_type
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from kling_adapters import (
     GATEWAY_STATUSES,
@@ -29,9 +33,11 @@ from kling_adapters.engine import (
     next_look_delay,
 )
 from kling_temporal.payloads import Accepted, Search
-from kling_temporal.steps import heartbeats, make_final, make_pending, shield
 from kling_temporal.store import TemporalStore
 
+T = TypeVar("T")
+
+HEARTBEAT_SECONDS: Final = 4.0
 _MISMATCH_SECONDS: Final = 60.0
 """Seconds until a step of another gateway is tried again, until someone repairs it."""
 
@@ -59,8 +65,7 @@ class Activities:
     @activity.defn(name="kling-submit")
     async def submit(self, job: JobRecord, gateway: str) -> Accepted:
         """Submit a job. It is cut off only by the death of the worker."""
-        if problem := self._find_mismatch(gateway):
-            raise make_final("ConfigError", f"{problem}. Nothing was sent")
+        self._check_gateway(gateway)
         if job.tag in self.records.submits:
             raise make_final("NotSent", "an earlier attempt has not ended on this worker. Nothing was sent")
         submit = self.records.open_submit(job.tag, activity.info().task_token)
@@ -128,19 +133,16 @@ class Activities:
                     raise make_pending(progress.reason, progress.delay)
             return outcome
 
-    def _find_mismatch(self, gateway: str) -> str | None:
-        if gateway == self.kling.base_url:
-            return None
-        return (
-            f"the job is for the gateway {gateway}, and this worker uses {self.kling.base_url}. Start the worker with "
-            "that gateway, or use another task queue"
-        )
-
     def _check_gateway(self, gateway: str) -> None:
-        """Leave a step to another worker if this one would ask the wrong gateway, which does not have the job."""
-        if problem := self._find_mismatch(gateway):
-            activity.logger.warning("%s", problem)
-            raise make_pending(problem, _MISMATCH_SECONDS)
+        """Leave a step to another worker if this one would ask the wrong gateway; a submit has no other try."""
+        if gateway == self.kling.base_url:
+            return
+        problem = (
+            f"the job is for the gateway {gateway}, and this worker uses {self.kling.base_url}. Start the worker with "
+            "that gateway, or use another task queue. Nothing was sent"
+        )
+        activity.logger.warning("%s", problem)
+        raise make_pending(problem, _MISMATCH_SECONDS, "ConfigError")
 
     @activity.defn(name="kling-find-ended")
     async def find_ended(self, workflow_ids: list[str]) -> list[str]:
@@ -159,3 +161,48 @@ def _may_pass(error: KlingError) -> bool:
         row = GATEWAY_STATUSES.get(error.status)
         return row is not None and row.submit == "safe"
     return isinstance(error, TransportError | StorageError)
+
+
+def make_pending(reason: str, delay: float | None = None, kind: str = "Pending") -> ApplicationError:
+    """Return the error that makes Temporal run an activity again after `delay` seconds, or as its retry policy says."""
+    category = ApplicationErrorCategory.BENIGN
+    next_delay = None if delay is None else timedelta(seconds=delay)
+    return ApplicationError(reason, type=kind, next_retry_delay=next_delay, category=category)
+
+
+def make_final(kind: str, reason: str, *details: Any) -> ApplicationError:
+    """Return the error of a submit, of which the workflow decides."""
+    category = ApplicationErrorCategory.BENIGN
+    return ApplicationError(reason, *details, type=kind, non_retryable=True, category=category)
+
+
+async def _report() -> None:
+    activity.heartbeat()
+
+
+@asynccontextmanager
+async def heartbeats(send: Callable[[], Awaitable[None]] = _report) -> AsyncGenerator[None]:
+    """Send heartbeats inside the block, so that the step of a lost worker is soon another's."""
+
+    async def repeat() -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            try:
+                await send()
+            except Exception as error:  # noqa: BLE001  the step goes on, and its end is reported
+                activity.logger.info("a heartbeat failed: %s", error)
+
+    task = asyncio.create_task(repeat())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def shield(call: Awaitable[T]) -> T:
+    """Await a call to its end, even if the activity is cancelled: a submit that is cut off may have been paid for."""
+    task = asyncio.ensure_future(call)
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([task])
+    return task.result()

@@ -11,10 +11,9 @@ from temporalio.worker import Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from kling_adapters.engine import SEARCH_SECONDS, EngineClient
-from kling_temporal.activities import Activities
+from kling_temporal.activities import HEARTBEAT_SECONDS, Activities
 from kling_temporal.batches import BatchWorkflow
 from kling_temporal.connection import TASK_QUEUE
-from kling_temporal.steps import HEARTBEAT_SECONDS
 from kling_temporal.store import TemporalStore
 from kling_temporal.workflows import ClaimWorkflow, JobWorkflow, StoreWorkflow
 
