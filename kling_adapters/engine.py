@@ -6,6 +6,7 @@ such an engine.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,7 +18,6 @@ from kling_adapters.client.async_client import AsyncKling
 from kling_adapters.client.engine_journal import EngineJournal, JobRecord, JobStore
 from kling_adapters.client.result import AsyncResult
 from kling_adapters.client.settings import check_key
-from kling_adapters.errors import ConfigError, TransportError
 from kling_adapters.journal.base import BaseJournal
 from kling_adapters.models._gateway import HISTORY_LAG
 from kling_adapters.protocol.collect import open_destination
@@ -41,10 +41,10 @@ __all__ = [
     "JobEnd",
     "JobProgress",
     "JobRecord",
+    "JobSearch",
     "JobStore",
     "PlannedJob",
     "check_key",
-    "next_look_delay",
 ]
 
 SEARCH_SECONDS: Final = HISTORY_LAG
@@ -77,6 +77,22 @@ class PlannedJob:
 
         """
         return Outcome(self.index, self.record.model, None, None, error)
+
+
+@dataclass(frozen=True)
+class JobSearch:
+    """Outcome of a look for the job of an uncertain submit.
+
+    Attributes:
+        request_id: The request id; None if the job was not found, which proves nothing.
+        delay: Seconds until the next look; None if this was the last.
+        reason: The reason why it was not found.
+
+    """
+
+    request_id: str | None
+    delay: float | None = None
+    reason: str = ""
 
 
 class EngineClient(AsyncKling):
@@ -167,29 +183,33 @@ class EngineClient(AsyncKling):
         with self._engine_journal.hold(self.base_url, job):
             return await self._driver.run(flow)
 
-    async def look_for_job(self, job: JobRecord, until: float) -> str | None:
+    async def look_for_job(
+        self, job: JobRecord, until: float, looks: int, seconds: float = SEARCH_SECONDS
+    ) -> JobSearch:
         """Look once in the request history for the job of an uncertain submit, and claim it.
 
         Args:
             job: The job, with the key and the time of its submit.
             until: The time at which it became uncertain, in seconds since 1970.
+            looks: The number of looks so far, with this one.
+            seconds: Seconds after `until` in which the job is looked for.
 
         Returns:
-            The request id; None if the job is not listed, which proves nothing.
-
-        Raises:
-            ConfigError: The history cannot be searched with this client.
-            TransportError: The history could not be read now.
+            The request id, or the seconds until the next look.
 
         """
         with self._engine_journal.hold(self.base_url, job, until) as entry:
             try:
                 search = await self._driver.run(look_for_jobs(self._session, [entry], HISTORY_BUDGET))
             except HistoryUnavailable as error:
-                kind = ConfigError if error.is_final else TransportError
-                raise kind(f"the request history cannot be searched: {error}") from error
-        settled = search.settled.get(entry.id)
-        return None if settled is None else settled.request_id
+                reason, is_final = f"the request history cannot be searched: {error}", error.is_final
+            else:
+                if entry.id in search.settled:
+                    return JobSearch(search.settled[entry.id].request_id)
+                reason, is_final = "the job is not listed", False
+        remaining = until + seconds - time.time()
+        delay = None if is_final or remaining <= 0 else min(next_look_delay(looks), max(1.0, remaining))
+        return JobSearch(None, delay, reason)
 
     def make_outcome(self, planned: PlannedJob, end: JobEnd) -> Outcome[AsyncResult]:
         """Return the outcome of a job that was started.

@@ -26,8 +26,8 @@ from kling_adapters.engine import (
     JobProgress,
     JobRecord,
     PlannedJob,
-    next_look_delay,
 )
+from kling_adapters.protocol.reconcile import next_look_delay
 from kling_adapters.protocol.single_poll import PollProgress
 from kling_adapters.testing import EventRecorder, SimulatedClock
 
@@ -235,12 +235,28 @@ async def test_lost_job_is_claimed_once() -> None:
             ]
             # An equal submit in flight may be the owner.
             records.submitting = [JobRecord("films#1.9", JOB.model, JOB.params, created=created)]
-            assert await kling.look_for_job(lost[0], created + 1) is None
+            look = await kling.look_for_job(lost[0], created + 1, looks=3)
+            assert (look.request_id, look.delay) == (None, 15.0)
+            assert "not listed" in look.reason
             records.submitting = []
-            looks = [await kling.look_for_job(job, created + 1) for job in lost]
+            looks = [(await kling.look_for_job(job, created + 1, 1)).request_id for job in lost]
         assert {looks[0], looks[1]} == set(sandbox.billed)
         assert looks[2] is None
         assert records.owners == {looks[0]: lost[0].tag, looks[1]: lost[1].tag}
+
+
+async def test_search_ends_with_its_time_or_another_key() -> None:
+    with Sandbox() as sandbox:
+        async with open_client(sandbox, Records()) as kling:
+            now = time.time()
+            lost = replace(JOB, key=fingerprint_key(sandbox.api_key), created=now)
+            soon = await kling.look_for_job(lost, now, looks=9, seconds=2)
+            assert soon.delay is not None
+            assert 0 < soon.delay <= 2
+            assert (await kling.look_for_job(lost, now - 60, looks=9, seconds=2)).delay is None
+            another = await kling.look_for_job(replace(lost, key="be850672d229"), now, looks=1)
+            assert another.delay is None
+            assert "another API key" in another.reason
 
 
 def test_looks_are_at_growing_distances() -> None:

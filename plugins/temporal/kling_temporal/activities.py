@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from kling_adapters import (
     GATEWAY_STATUSES,
     ApiError,
-    ConfigError,
     KlingError,
     StorageError,
     SubmitUncertain,
@@ -30,7 +28,6 @@ from kling_adapters.engine import (
     JobEnd,
     JobProgress,
     JobRecord,
-    next_look_delay,
 )
 from kling_temporal.payloads import Accepted, Search
 from kling_temporal.store import TemporalStore
@@ -91,20 +88,14 @@ class Activities:
     async def search(self, search: Search) -> str | None:
         """Look once for the job of a lost submit."""
         self._check_gateway(search.gateway)
-        remaining = search.until + self.search_seconds - time.time()
-        try:
-            async with heartbeats():
-                if (request_id := await self.kling.look_for_job(search.job, search.until)) is not None:
-                    return request_id
-        except ConfigError as error:
-            activity.logger.warning("%s", error)
-            return None
-        except TransportError as error:
-            activity.logger.info("%s", error)
-        if remaining <= 0:
-            return None
-        delay = next_look_delay(activity.info().attempt)
-        raise make_pending("the job is not listed", min(delay, max(1.0, remaining)))
+        looks = activity.info().attempt
+        async with heartbeats():
+            look = await self.kling.look_for_job(search.job, search.until, looks, self.search_seconds)
+        if look.delay is not None:
+            raise make_pending(look.reason, look.delay)
+        if look.request_id is None:
+            activity.logger.warning("the job of a lost submit was not found: %s", look.reason)
+        return look.request_id
 
     @activity.defn(name="kling-collect")
     async def collect(self, job: JobRecord, gateway: str) -> JobEnd:
