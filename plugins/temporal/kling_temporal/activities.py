@@ -130,7 +130,7 @@ class Activities:
             return
         problem = (
             f"the job is for the gateway {gateway}, and this worker uses {self.kling.base_url}. Start the worker with "
-            "that gateway, or use another task queue. Nothing was sent"
+            "that gateway, or use another task queue. This one sends nothing for the job"
         )
         activity.logger.warning("%s", problem)
         raise make_pending(problem, _MISMATCH_SECONDS, "ConfigError")
