@@ -198,6 +198,8 @@ class EngineClient(AsyncKling):
             The request id, or the seconds until the next look.
 
         """
+        # A look that begins in time counts, however long it takes.
+        remaining = until + seconds - time.time()
         with self._engine_journal.hold(self.base_url, job, until) as entry:
             try:
                 search = await self._driver.run(look_for_jobs(self._session, [entry], HISTORY_BUDGET))
@@ -207,7 +209,6 @@ class EngineClient(AsyncKling):
                 if entry.id in search.settled:
                     return JobSearch(search.settled[entry.id].request_id)
                 reason, is_final = "the job is not listed", False
-        remaining = until + seconds - time.time()
         delay = None if is_final or remaining <= 0 else min(next_look_delay(looks), max(1.0, remaining))
         return JobSearch(None, delay, reason)
 

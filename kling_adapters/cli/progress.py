@@ -33,8 +33,9 @@ class Progress:
 
     catalog: Catalog | None = None
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool, has_journal: bool) -> None:
         self._quiet = quiet
+        self._has_journal = has_journal
         self._request_id: str | None = None
         self._task: progress.TaskID | None = None
         console = Console(stderr=True)
@@ -60,10 +61,10 @@ class Progress:
         if not isinstance(error, KeyboardInterrupt):
             return
         if self._request_id is None:
-            print_message(
-                "interrupted; if a submit was in flight, `kling reconcile` looks for its job, and "
-                "`kling jobs --uncertain` lists it"
-            )
+            advice = "`kling reconcile` looks for its job, and `kling jobs --uncertain` lists it"
+            if not self._has_journal:
+                advice = "no journal has recorded it: look for its job in the requests of your account"
+            print_message(f"interrupted; if a submit was in flight, {advice}")
         else:
             print_message(
                 f"job {self._request_id} continues and will be billed when it completes. Within the hour:\n"

@@ -23,7 +23,7 @@ def open_client(options: ClientOptions, *, quiet: bool) -> Generator[Kling]:
     from kling_adapters.client.client import Kling
 
     with (
-        Progress(quiet=quiet) as progress,
+        Progress(quiet=quiet, has_journal=options["journal"] is not None) as progress,
         Kling(plugins=[progress], **options) as kling,
     ):
         progress.catalog = kling.catalog

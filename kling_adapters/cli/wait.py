@@ -71,7 +71,7 @@ def wait(
             except StorageError:
                 if save_to is None:
                     raise
-        if model is None and entry is not None:
+        if model is None and entry is not None and entry.model in kling.catalog:
             model = entry.model
         result = kling.job(request_id, model).wait(timeout)
         if save_to is None and entry is not None and entry.files:

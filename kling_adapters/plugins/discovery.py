@@ -168,8 +168,9 @@ def _find_unmarked_hooks(plugin: object) -> list[str]:
     """Return the functions of a plugin that have the name of a hook and are not marked as its implementation."""
     return [
         name
-        for name in vars(HookSpecs)
-        if name.startswith("kling_")
+        for name in dir(plugin)
+        if name in vars(HookSpecs)
+        and name.startswith("kling_")
         and inspect.isroutine(function := getattr(plugin, name, None))
         and not hasattr(function, f"{PROJECT}_impl")
     ]

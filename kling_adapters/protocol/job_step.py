@@ -104,8 +104,8 @@ def advance_job(
         delay = min(_LONGEST_STORE_DELAY, 2.0 ** min(progress.failures, 10))
         return replace(progress, failures=progress.failures + 1, reason=str(error), delay=delay)
     # A link opens the file without credentials, and expires.
-    stored = [{**asdict(file), "link": None} for file in files]
-    return JobEnd("COMPLETED", job.request_id, progress.body, stored)
+    rows = [{**asdict(file), "link": None} for file in files]
+    return JobEnd("COMPLETED", job.request_id, progress.body, rows)
 
 
 def _poll(session: Session, job: JobRef, created: float, progress: JobProgress) -> Flow[JobEnd | JobProgress]:

@@ -142,7 +142,9 @@ def test_run_of_a_model_without_spec_names_the_command() -> None:
     assert "`kling submit-raw kling-2.6 NAME=VALUE ...` submits a job of it" in done.stderr
 
 
-def test_submit_raw_reads_json_text_and_files(gateway: Gateway, tmp_path: Path) -> None:
+def test_submit_raw_reads_json_text_and_files_of_a_job_that_can_be_waited_for(
+    gateway: Gateway, tmp_path: Path
+) -> None:
     (tmp_path / "fox.png").write_bytes(make_png())
     arguments = [
         "prompt=a fox",
@@ -164,4 +166,10 @@ def test_submit_raw_reads_json_text_and_files(gateway: Gateway, tmp_path: Path) 
     image = submitted.params.pop("image")
     assert submitted.params == {"prompt": "a fox", "duration": 10, "sound": True, "tags": [1], "at": "@me"}
     assert image.startswith("http")
-    assert done.stdout.strip()
+    request_id = done.stdout.strip()
+    # The journal has its model, of which the catalog has no spec.
+    done = kling(
+        "wait", request_id, "--json", SEGMIND_API_KEY=gateway.api_key, KLING_BASE_URL=gateway.base_url
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["request_id"] == request_id

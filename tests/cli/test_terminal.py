@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from kling_adapters.cli.progress import Progress
 from kling_adapters.testing import FakeGateway
 from kling_adapters.testing.server import GatewayAnswer
 from tests.support.waiting import wait_until
@@ -118,6 +119,18 @@ def test_json_output_has_nothing_beside_it(gateway: Gateway, tmp_path: Path) -> 
     terminal = Terminal(gateway, tmp_path, "run", "kling-2", "prompt=x", "--json")
     assert (terminal.end(), terminal.shown) == (0, "")
     assert json.loads(terminal.printed)["model"] == "kling-2"
+
+
+@pytest.mark.parametrize(
+    ("has_journal", "advice"),
+    [(True, "`kling reconcile` looks for its job"), (False, "the requests of your account")],
+)
+def test_interrupted_submit_names_what_can_find_its_job(
+    has_journal: bool, advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit), Progress(quiet=True, has_journal=has_journal):
+        raise KeyboardInterrupt
+    assert advice in capsys.readouterr().err
 
 
 def test_job_can_be_waited_for_after_ctrl_c(gateway: Gateway, tmp_path: Path) -> None:

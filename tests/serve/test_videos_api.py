@@ -225,6 +225,7 @@ def test_refused_job_ends_as_failed(gateway: Sandbox, tmp_path: Path) -> None:
         ("application/x-www-form-urlencoded", b"a[][x][]=1"),
         ("application/x-www-form-urlencoded", b"a[x][y]=1"),
         ("application/x-www-form-urlencoded", b"a[]=1&a[][x]=2"),
+        ("application/x-www-form-urlencoded", b"a[][x]=1&a[][x]=2&a[][y]=3"),
         ("application/x-www-form-urlencoded", b"a=1&a=2"),
         ("application/x-www-form-urlencoded", b"&".join(b"a%d=1" % number for number in range(600))),
     ],

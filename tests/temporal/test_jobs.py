@@ -11,6 +11,8 @@ from kling_sandbox import Fault, Sandbox
 from kling_temporal.activities import shield
 from kling_temporal.listing import list_jobs
 from kling_temporal.payloads import BATCH_WORKFLOW, JOB_WORKFLOW, BatchLine, BatchPart
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 
 from kling_adapters import ConfigError, JobFailed, SubmitUncertain, TransportError, WaitTimeout
 from kling_adapters.engine import JobRecord
@@ -87,6 +89,28 @@ async def test_shielded_submit_ends_after_a_cancellation() -> None:
     task.cancel()
     assert await task == "request-1"
     assert answers == ["request-1"]
+
+
+async def test_refused_line_is_submitted_again_when_its_first_run_is_gone(server: TemporalServer) -> None:
+    """A namespace keeps a workflow for some days only."""
+    with Sandbox(faults=[Fault("400", method="POST", path="/v2/*", nth=1, burst=2)]) as sandbox:
+        async with run_worker(server, sandbox, "forgotten") as setup:
+            for _ in range(2):
+                [outcome] = await setup.run([JOB])
+                assert outcome.error is not None
+            query = "WorkflowType = 'kling-job' AND KlingBatch = 'forgotten'"
+            ids = sorted([execution.id async for execution in setup.client.list_workflows(query)])
+            await setup.client.workflow_service.delete_workflow_execution(
+                DeleteWorkflowExecutionRequest(
+                    namespace=setup.client.namespace,
+                    workflow_execution=WorkflowExecution(workflow_id=ids[0]),
+                )
+            )
+            while (await setup.client.count_workflows(query)).count != 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+            [outcome] = await setup.run([JOB])
+            assert outcome.error is None
+        assert len(sandbox.billed) == 1
 
 
 async def test_changed_batch_submits_only_new_lines(server: TemporalServer) -> None:
@@ -182,11 +206,13 @@ async def test_cancelled_batch_refuses_the_other_lines(server: TemporalServer) -
             running = asyncio.create_task(setup.run([JOB, {**JOB, "prompt": "a kite"}], concurrency=1))
             while not (await list_jobs(setup.client, "stopped")).states["RUNNING"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
+            assert (await list_jobs(setup.client, "stopped")).waiting == 1
             query = "KlingBatch = 'stopped' AND WorkflowType = '{}'"
             for kind in (BATCH_WORKFLOW, JOB_WORKFLOW):
                 async for execution in setup.client.list_workflows(query.format(kind)):
                     await setup.client.get_workflow_handle(execution.id).cancel()
             [started, waiting] = await running
+            assert (await list_jobs(setup.client, "stopped")).waiting == 0
         assert isinstance(started.error, WaitTimeout)
         assert isinstance(waiting.error, TransportError)
         assert "Nothing was sent" in str(waiting.error)

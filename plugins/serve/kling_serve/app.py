@@ -79,9 +79,9 @@ def make_app(settings: Settings) -> Starlette:
             app.state.failure = error
             raise
 
-    mounted = (Route("/mcp", McpEndpoint(studio)), Mount("/static", StaticFiles(directory=STATIC)))
-    served = [*pages.ROUTES, *routes.ROUTES, *openapi.ROUTES, *mounted]
-    app = Starlette(routes=served, middleware=[access], lifespan=run, exception_handlers=HANDLERS)
+    mounts = (Route("/mcp", McpEndpoint(studio)), Mount("/static", StaticFiles(directory=STATIC)))
+    addresses = [*pages.ROUTES, *routes.ROUTES, *openapi.ROUTES, *mounts]
+    app = Starlette(routes=addresses, middleware=[access], lifespan=run, exception_handlers=HANDLERS)
     app.state.studio, app.state.token, app.state.failure = studio, token, None
     return app
 

@@ -20,7 +20,7 @@ _FILE_DIGITS: Final = 3
 
 
 class KeyInvalid(KlingError):
-    """An idempotency key is empty or too long. Nothing was sent."""
+    """An idempotency key is not a text of 1 to 255 characters. Nothing was sent."""
 
 
 class KeyReused(KlingError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
@@ -64,24 +63,24 @@ class BatchRun:
         self, plan: Iterable[PlannedJob | Outcome[AsyncResult]], concurrency: int
     ) -> AsyncGenerator[Outcome[AsyncResult]]:
         """Start the jobs that were not started before, and follow all. Yield each outcome when it is known."""
-        started, refused = await self._find_earlier()
-        new: list[BatchLine] = []
+        workflow_ids, next_runs = await self._find_earlier()
+        new_lines: list[BatchLine] = []
         jobs: dict[str, PlannedJob] = {}
         for planned in plan:
             if isinstance(planned, Outcome):
                 yield planned
                 continue
             line = f"{planned.record.tag}@{self.kling.base_url}"
-            if (workflow_id := started.get(line)) is None:
+            if (workflow_id := workflow_ids.get(line)) is None:
                 try:
                     job = await self.kling.upload_media(planned.record)
                 except KlingError as error:
                     yield planned.refuse(error)
                     continue
-                workflow_id = f"{line}#{refused[line]}" if line in refused else line
-                new.append(BatchLine(id=workflow_id, job=asdict(job)))
+                workflow_id = f"{line}#{next_runs[line]}" if line in next_runs else line
+                new_lines.append(BatchLine(id=workflow_id, job=asdict(job)))
             jobs[workflow_id] = planned
-        await self._start_parts(list(split_lines(new)), concurrency)
+        await self._start_parts(list(split_lines(new_lines)), concurrency)
         tasks = (asyncio.create_task(self._await_outcome(*job)) for job in jobs.items())
         running = set(islice(tasks, _FOLLOWED))
         try:
@@ -94,18 +93,19 @@ class BatchRun:
             for task in running:
                 task.cancel()
 
-    async def _find_earlier(self) -> tuple[dict[str, str], Counter[str]]:
-        """Return the ids of the workflows that were started for lines, and how many were refused for each line."""
+    async def _find_earlier(self) -> tuple[dict[str, str], dict[str, int]]:
+        """Return the ids of workflows that were started, and the number of the next run of lines that were refused."""
         query = f"WorkflowType = '{payloads.JOB_WORKFLOW}' AND {payloads.BATCH.name} = {quote(self.name)}"
-        started: dict[str, str] = {}
-        refused = Counter[str]()
+        workflow_ids: dict[str, str] = {}
+        next_runs: dict[str, int] = {}
+        # The latest workflow comes first. The earliest may be gone, because a namespace keeps them for some days.
         async for execution in self.client.list_workflows(query):
-            line = payloads.find_line(execution.id)
+            line, run = payloads.split_id(execution.id)
             if execution.status in _REFUSED:
-                refused[line] += 1
+                next_runs[line] = max(next_runs.get(line, 0), run + 1)
             else:
-                started[line] = execution.id
-        return started, refused
+                workflow_ids.setdefault(line, execution.id)
+        return workflow_ids, next_runs
 
     async def _start_parts(self, parts: Sequence[list[BatchLine]], concurrency: int) -> None:
         """Start the workflows that start the jobs."""

@@ -112,7 +112,7 @@ async def _print_status(client: Client, batch: str) -> None:
     from kling_temporal.listing import list_batches, list_jobs
 
     jobs = await list_jobs(client, batch)
-    if not jobs.lines and not jobs.states:
+    if not jobs.is_known:
         names = ", ".join(map(repr, await list_batches(client))) or "none yet"
         raise ConfigError(f"the namespace {client.namespace} has no batch {batch!r}; the latest are: {names}")
     for state, number in sorted(jobs.states.items()):

@@ -35,7 +35,14 @@ REFUSED: Final = "REFUSED"
 
 def find_line(workflow_id: str) -> str:
     """Return the id of the first workflow of a line; a line that was refused has another one for each further run."""
-    return re.sub(r"#\d+$", "", workflow_id)
+    return split_id(workflow_id)[0]
+
+
+def split_id(workflow_id: str) -> tuple[str, int]:
+    """Return the id of the first workflow of a line, and the number of this run of it, from 0."""
+    match = re.fullmatch(r"(.*?)(?:#(\d+))?", workflow_id, re.DOTALL)
+    assert match is not None
+    return match[1], int(match[2] or 0)
 
 
 def make_attributes(model: str, batch: str) -> TypedSearchAttributes:

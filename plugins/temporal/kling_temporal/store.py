@@ -31,6 +31,12 @@ class SubmitHandle:
     activity: AsyncActivityHandle
     intent: Intent | None = None
 
+    async def record(self, intent: Intent) -> None:
+        """Record the intent. It is durable when this returns. Raises if the activity is no longer this worker's."""
+        await self.activity.heartbeat(intent)
+        # In the event loop, so that no heartbeat of an earlier intent follows.
+        self.intent = intent
+
     async def heartbeat(self) -> None:
         """Repeat the intent; without one, nothing may be reported."""
         if self.intent is not None:
@@ -63,13 +69,11 @@ class TemporalStore:
         # The first time counts: the job may be that of any request since.
         intent = Intent(key, created if submit.intent is None else submit.intent.created)
         try:
-            # It is durable when this returns. This raises if the activity is no longer this worker's.
-            self._run(submit.activity.heartbeat(intent))
+            self._run(submit.record(intent))
         except Exception as error:
             raise StorageError(
                 f"the submit cannot be recorded in Temporal: {error}. Nothing was sent"
             ) from error
-        submit.intent = intent
 
     def find_submitting(self, model: str) -> list[JobRecord]:
         """See JobStore."""

@@ -54,7 +54,7 @@ def _read_json(content: bytes) -> dict[str, Any]:
 
 
 async def _read_form(request: Request) -> dict[str, Any]:
-    """Return a form; names such as `image_urls[]` and `elements[][prompt]` are lists, as clients write them."""
+    """Return a form; names such as `image_urls[]` and `multi_prompt[][prompt]` are lists, as clients write them."""
     async with request.form(max_files=50, max_fields=_MAX_FIELDS) as form:
         fields = {name: [await _read_value(value) for value in form.getlist(name)] for name in form}
     body: dict[str, list[Any]] = {}
@@ -75,6 +75,10 @@ async def _read_form(request: Request) -> dict[str, Any]:
             if index == len(items):
                 items.append({})
             items[index][member] = value
+    for name, items in body.items():
+        if forms[name][1] and len({len(item) for item in items}) > 1:
+            # A form does not say which of the items lacks a member.
+            raise _refuse_field(name, "Its items have different members. Send it as JSON text instead")
     return {name: items if forms[name][0] else items[0] for name, items in body.items()}
 
 

@@ -42,6 +42,8 @@ class RequestError(HTTPException):
 
 async def answer_error(request: Request, error: Exception) -> Response:
     """Answer a request whose handler has raised an error."""
+    if isinstance(error, ClientDisconnect):
+        return Response(status_code=400)  # nobody reads it
     return refuse(request.url.path, describe_error(error))
 
 

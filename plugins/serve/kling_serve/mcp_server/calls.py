@@ -115,8 +115,8 @@ class Calls:
 
     async def estimate(self, model: _ToolName, parameters: _Arguments) -> types.CallToolResult:
         """Estimate the price of a job in credits; one credit is about one USD. Nothing is started."""
-        priced, values, _ = await self._read_arguments(model, parameters)
-        price = await self.studio.connections.find(None).estimator.estimate(priced.make_params(values))
+        tool_model, values, _ = await self._read_arguments(model, parameters)
+        price = await self.studio.connections.find(None).estimator.estimate(tool_model.make_params(values))
         return _make_result({"estimate": str(price), **asdict(price)})
 
     async def _find_job(self, handle: str) -> Job | Submission:
