@@ -43,7 +43,7 @@ class RequestError(HTTPException):
 async def answer_error(request: Request, error: Exception) -> Response:
     """Answer a request whose handler has raised an error."""
     if isinstance(error, ClientDisconnect):
-        return Response(status_code=400)  # nobody reads it
+        return Response(status_code=400)  # the client is gone, and reads no answer
     return refuse(request.url.path, describe_error(error))
 
 
