@@ -86,6 +86,7 @@ def draft_rules(text: str, sent: str = '"inlet_url": "",') -> tuple[list[dict[st
         ("The inlet. It cannot be used together with inlet_urls. Mutually exclusive with inlet_urls.", [{AT_MOST: INLETS}]),
         ("Cannot be combined with inlet_urls or outlet_url.", [{AT_MOST: INLETS}, {AT_MOST: ["inlet_url", "outlet_url"]}]),
         ("inlet_url and inlet_urls cannot be used together.", [{AT_MOST: INLETS}]),
+        ("inlet_url, inlet_urls and outlet_url are mutually exclusive.", [{AT_MOST: [*INLETS, "outlet_url"]}]),
         ("At least one of inlet_url, inlet_urls is required.", [{AT_LEAST: INLETS}]),
         ("Provide either inlet_url or inlet_urls.", [{AT_LEAST: INLETS}]),
         ("Either inlet_url or inlet_urls must be provided.", [{AT_LEAST: INLETS}]),
@@ -231,3 +232,11 @@ def test_value_in_other_spelling_is_a_discrepancy(written: str) -> None:
     pages = [entry["page"] for entry in spec.get("discrepancies", []) if entry["about"] == "mood"]
     decision_text = "the description of inlet_url writes Wild, the allowed value is wild"
     assert pages == ([decision_text] if written == "Wild" else [])
+
+
+def test_empty_value_is_not_read_from_a_sentence() -> None:
+    text = BASIN.format(text="Needs mood.", sent="").replace('"calm""wild"', '"calm"""')
+    spec = YAML(typ="safe", pure=True).load(draft_spec(text, "PAGE.txt", DAY).yaml)
+    assert spec["input"]["properties"]["mood"]["enum"] == ["calm", ""]
+    assert spec["rules"] == [{"requires": {"field": "inlet_url", "present": ["mood"]}}]
+    assert [entry for entry in spec["discrepancies"] if not entry["decision"]] == []

@@ -139,7 +139,7 @@ def _edits(place: _Place) -> Iterator[tuple[tuple[str, str, str], Callable[[], A
                 continue
             narrow, wide = schema[key] + step, schema[key] - step
             fits = schema.get(low, narrow) <= narrow <= schema.get(high, narrow)
-            if fits and place.free and "default" not in schema:
+            if fits and place.free and "default" not in schema and (narrow >= 0 or low == "minimum"):
                 yield ("breaking", path, key), partial(schema.update, {key: narrow})
             if wide >= 0 or low == "minimum":
                 yield ("additive", path, key), partial(schema.update, {key: wide})

@@ -101,7 +101,9 @@ def test_page_does_not_differ_from_its_draft(spec: Spec, run_together: bool) -> 
     original = drafted | {"input": content["input"], "rules": content["rules"], "examples": []}
     for existing in (drafted, original):
         comparison = compare_page(text, "page.txt", ParsedSpec.model_validate(existing))
-        assert [str(change) for change in comparison.changes] == []
+        # A draft leaves out values that it cannot read, and each comparison says so.
+        unread = ["the draft cannot read them: compare them with the page"] if existing is drafted else []
+        assert [str(change) for change in comparison.changes if change.effect not in unread] == []
 
 
 @FEW_PAGES

@@ -34,7 +34,8 @@ TOGETHER = {
     rf"(?:{DO_SET} )?exactly one of LIST{NEEDED}?": EXACTLY,
 }
 SENTENCE = (
-    r"(?:(?P<before>.*[,:(]) ?)?(?:FORM)(?: at the same time)?(?P<not_both>,? (?:but )?not both)?[.!)]*"
+    # As little as possible before the form: the described parameter may be the first of LIST.
+    r"(?:(?P<before>.*?[,:(]) ?)??(?:FORM)(?: at the same time)?(?P<not_both>,? (?:but )?not both)?[.!)]*"
 )
 # Before the comma, these could mean that the condition does not always hold.
 RESTRICTS = re.compile(

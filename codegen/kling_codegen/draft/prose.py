@@ -226,9 +226,11 @@ def _find_values(
     """Yield the parameters that a sentence asks a value of, with the value and its form in the sentence."""
     for field, schema in properties.items():
         for value in schema.get("enum", ()) if field != name else ():
-            if str(value).casefold() not in sentence.casefold():
+            text = str(value)
+            # An empty value is in every sentence.
+            if not text.strip() or text.casefold() not in sentence.casefold():
                 continue
-            text = re.escape(str(value))
+            text = re.escape(text)
             pattern = rf"\b({text})['\"]? {field}\b|\b{field} (?:is|=|set to|to be) ['\"]?({text})\b"
             if match := re.search(pattern, sentence, re.IGNORECASE):
                 yield field, (value, match[1] or match[2])
