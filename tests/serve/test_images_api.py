@@ -37,6 +37,16 @@ def test_address_of_an_image_waits_for_it(client: Any, served: ServedApp, gatewa
     assert (sent["aspect_ratio"], sent["resolution"]) == ("3:2", "2K")
 
 
+def test_image_that_the_user_removed_is_not_ready(served: ServedApp) -> None:
+    with open_http(served) as http:
+        image = http.post("/v1/images/generations", json=IMAGE).json()
+        assert http.get(image["data"][0]["url"]).status_code == 200
+        for path in (served.studio.settings.outputs / image["id"]).iterdir():
+            path.unlink()
+        answer = http.get(image["data"][0]["url"])
+        assert (answer.status_code, answer.json()["error"]["code"]) == (409, "not_ready")
+
+
 def test_list_parameter_takes_a_reference(served: ServedApp, gateway: Sandbox) -> None:
     with open_http(served) as http:
         url = "data:image/png;base64," + base64.b64encode(_PNG_HEAD + b"\r\n\x1a\n" + bytes(64)).decode()

@@ -415,6 +415,18 @@ async def test_deleted_video_is_hidden_from_tools(gateway: Sandbox, tmp_path: Pa
                 await client.call_tool("status", {"job_id": job_id})
 
 
+async def test_file_that_the_user_removes_breaks_no_tool(gateway: Sandbox, tmp_path: Path) -> None:
+    async with open_client(make_settings(gateway, tmp_path)) as client:
+        job_id = (await call(client, "kling-2", **PROMPT))["job_id"]
+        job = await call(client, "wait", job_id=job_id)
+        await anyio.Path(job["paths"][0]).unlink()
+        assert "files" not in await call(client, "status", job_id=job_id)
+        assert len((await call(client, "list_jobs"))["jobs"]) == 1
+        assert (await client.list_resources()).resources == []
+        with pytest.raises(MCPError, match=r"There is no such file\."):
+            await client.read_resource(job["files"][0])
+
+
 def test_http_refuses_wrong_tokens_origins_and_large_bodies(gateway: Sandbox, tmp_path: Path) -> None:
     body: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
     valid = {"Authorization": f"Bearer {ALICE}", "Accept": "application/json, text/event-stream"}

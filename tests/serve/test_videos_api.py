@@ -146,6 +146,15 @@ def test_jobs_of_tokens_are_kept_apart(served: ServedApp, http_client: httpx.Cli
     assert http_client.get(f"/v1/videos/{job_id}").status_code == 200
 
 
+def test_content_that_the_user_removed_is_not_ready(served: ServedApp, http_client: httpx.Client) -> None:
+    job = wait_for_end(http_client, http_client.post("/v1/videos", json=PROMPT).json()["id"])
+    assert http_client.get(f"/v1/videos/{job['id']}/content").status_code == 200
+    for path in (served.studio.settings.outputs / job["id"]).iterdir():
+        path.unlink()
+    answer = http_client.get(f"/v1/videos/{job['id']}/content")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "not_ready")
+
+
 def test_list_is_read_in_pages(served: ServedApp, client: Any) -> None:
     created = [client.videos.create(**PROMPT).id for _ in range(3)]
     newest = [video.id for video in client.videos.list(limit=1)][:3]

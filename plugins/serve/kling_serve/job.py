@@ -6,7 +6,6 @@ import math
 import re
 import time
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -66,7 +65,7 @@ class Job:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The stored files that were on this machine when the entry was read."""
+        """The stored files that are still on this machine; the user may remove some."""
         return tuple(path for path, _ in self._stored)
 
     @property
@@ -74,7 +73,7 @@ class Job:
         """The kind of each of `files`: video, image, audio, or another start of its media type."""
         return tuple(kind for _, kind in self._stored)
 
-    @cached_property
+    @property
     def _stored(self) -> list[tuple[Path, str]]:
         pairs = [
             (file.path, file.content_type.partition("/")[0])

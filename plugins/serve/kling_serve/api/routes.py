@@ -110,8 +110,11 @@ async def _wait_for_image(studio: Studio, job: Job | Submission) -> Path:
     job = await studio.jobs.wait(job.id, WAIT_SECONDS) or job
     if job.files:
         return job.files[0]
-    if (error := describe_job(studio, job)["error"]) is not None:
+    described = describe_job(studio, job)
+    if (error := described["error"]) is not None:
         raise RequestError(422, error["message"], error["code"])
+    if not is_running(described):
+        raise RequestError(409, "There is no file; the job is completed.", "not_ready")
     message = f"Job {job.id} is still running. Ask for /v1/images/{job.id}/content, or repeat with the same Idempotency-Key."
     raise RequestError(504, message, "still_running")
 
