@@ -241,7 +241,9 @@ async def test_file_of_an_allowed_folder_is_uploaded(gateway: Sandbox, tmp_path:
     assert [body["start_image_url"].startswith(gateway.base_url) for body in sent] == [True, True]
 
 
-async def test_injected_paths_reach_no_file(gateway: Sandbox, tmp_path: Path) -> None:
+async def test_injected_paths_reach_no_file(
+    gateway: Sandbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """A prompt may talk an agent into asking for any file; each answer is the same, and nothing is sent."""
     allowed, secret = tmp_path / "allowed", tmp_path / "secret.png"
     allowed.mkdir()
@@ -268,6 +270,7 @@ async def test_injected_paths_reach_no_file(gateway: Sandbox, tmp_path: Path) ->
         "/dev/zero",
         "secret.png",
         "~/secret.png",
+        "file://[",
         "\0",
         "",
     ]
@@ -284,6 +287,7 @@ async def test_injected_paths_reach_no_file(gateway: Sandbox, tmp_path: Path) ->
     assert len(messages) == 1
     assert "root" not in text
     assert not [request for request in gateway.requests if request.method == "POST"]
+    assert not [record for record in caplog.records if record.name == "kling_serve"]
 
 
 class _Task(Result):

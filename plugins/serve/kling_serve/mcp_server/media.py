@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from kling_adapters import KlingError
+from kling_adapters import ConfigError
 
 MAX_BYTES: Final = 64 * 1024**2
 
 
-class MediaRefused(KlingError):
+class MediaRefused(ConfigError):
     """A path is not a file in an allowed folder. Nothing was sent."""
 
 
@@ -34,8 +34,8 @@ def read_media(text: str, schema: Mapping[str, Any], folders: Sequence[Path]) ->
     """
     if "media" not in schema.get("x-kling", {}) or text.startswith(("http://", "https://", "data:")):
         return text
-    path = Path(unquote(urlsplit(text).path) if text.startswith("file://") else text)
     try:
+        path = Path(unquote(urlsplit(text).path) if text.startswith("file://") else text)
         if path.is_absolute() and (content := _read_inside(path, folders)) is not None:
             return content
     except (OSError, ValueError, RuntimeError):
