@@ -30,6 +30,7 @@ from tests.support.serving import (
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore:The Sora API")
+_PART = b'Content-Disposition: form-data; name="model"\r\n\r\nkling-2\r\n'
 
 
 @pytest.fixture
@@ -229,6 +230,7 @@ def test_refused_job_ends_as_failed(gateway: Sandbox, tmp_path: Path) -> None:
         ("application/json", b"[1]"),
         ("text/plain", b"model=kling-2"),
         ("multipart/form-data; boundary=x", b"nothing"),
+        ("multipart/form-data; boundary=x; charset=undefined", b"--x\r\n" + _PART + b"--x--\r\n"),
         ("application/x-www-form-urlencoded", b"a=1&a[]=2"),
         ("application/x-www-form-urlencoded", b"a[]=1&a[x]=2"),
         ("application/x-www-form-urlencoded", b"a[][x][]=1"),

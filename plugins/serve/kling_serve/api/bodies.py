@@ -55,8 +55,14 @@ def _read_json(content: bytes) -> dict[str, Any]:
 
 async def _read_form(request: Request) -> dict[str, Any]:
     """Return a form; names such as `image_urls[]` and `multi_prompt[][prompt]` are lists, as clients write them."""
-    async with request.form(max_files=50, max_fields=_MAX_FIELDS) as form:
-        fields = {name: [await _read_value(value) for value in form.getlist(name)] for name in form}
+    try:
+        async with request.form(max_files=50, max_fields=_MAX_FIELDS) as form:
+            fields = {name: [await _read_value(value) for value in form.getlist(name)] for name in form}
+    except UnicodeError:
+        # Python has codecs that refuse texts with other errors than the form parser of Starlette expects.
+        raise RequestError(
+            400, "The form cannot be read in its charset: expected UTF-8.", "invalid_form"
+        ) from None
     body: dict[str, list[Any]] = {}
     forms: dict[str, tuple[bool, bool]] = {}
     for field, values in fields.items():
