@@ -37,6 +37,7 @@ def test_tokens_have_names_and_limits(tmp_path: Path) -> None:
     ("content", "text"),
     [
         ("[a", "not valid TOML"),
+        (f"a = {'[' * 5000}", "not valid TOML"),
         (f'[a]\ntoken = "{SECRET}" {SECRET}', "not valid TOML"),
         ("a = 1", "token of a is missing"),
         ('[a]\ntoken = "short"', "too weak"),
@@ -57,6 +58,15 @@ def test_invalid_tokens_are_refused_without_showing_them(tmp_path: Path, content
     with pytest.raises(ConfigError, match=text) as error:
         read_tokens(path)
     assert SECRET not in str(error.value)
+
+
+def test_tokens_file_beyond_the_size_limit_is_refused(tmp_path: Path) -> None:
+    """The part of it that is read could be valid, without the limits after it."""
+    path = tmp_path / "tokens.toml"
+    table = f'[a]\ntoken = "{SECRET}"'
+    path.write_text(f"{table.ljust(1024**2 - 1)}\ncredits_a_day = 1\n")
+    with pytest.raises(ConfigError, match="at most 1 MiB"):
+        read_tokens(path)
 
 
 def test_missing_tokens_are_refused(tmp_path: Path) -> None:

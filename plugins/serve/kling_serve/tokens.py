@@ -56,8 +56,14 @@ def read_tokens(path: Path) -> tuple[Token, ...]:
     """Return the tokens of a TOML file. Raises ConfigError."""
     try:
         with path.open("rb") as file:
-            tables = tomllib.loads(file.read(_MAX_BYTES).decode())
-    except (OSError, ValueError) as error:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            # The part that was read could be valid, without the limits after it.
+            raise ConfigError(
+                f"cannot read the tokens in {str(path)!r}: expected at most {_MAX_BYTES >> 20} MiB"
+            )
+        tables = tomllib.loads(content.decode())
+    except (OSError, ValueError, RecursionError) as error:
         # The text of a syntax error could show a token.
         reason = error.strerror if isinstance(error, OSError) else "it is not valid TOML"
         raise ConfigError(f"cannot read the tokens in {str(path)!r}: {reason}") from None
