@@ -95,7 +95,7 @@ async def read_video(request: Request) -> Response:
     job = await find_job(request)
     if not job.files:
         status = describe_job(get_studio(request), job)["status"]
-        raise RequestError(409, f"There is no file; the job is {status}.", "not_ready")
+        raise _refuse_without_file(status)
     return ContentResponse(job.files[0], filename=job.files[0].name)
 
 
@@ -114,9 +114,13 @@ async def _wait_for_image(studio: Studio, job: Job | Submission) -> Path:
     if (error := described["error"]) is not None:
         raise RequestError(422, error["message"], error["code"])
     if not is_running(described):
-        raise RequestError(409, "There is no file; the job is completed.", "not_ready")
+        raise _refuse_without_file(described["status"])
     message = f"Job {job.id} is still running. Ask for /v1/images/{job.id}/content, or repeat with the same Idempotency-Key."
     raise RequestError(504, message, "still_running")
+
+
+def _refuse_without_file(status: str) -> RequestError:
+    return RequestError(409, f"The job has no file; it is {status}.", "not_ready")
 
 
 async def delete_video(request: Request) -> Response:
