@@ -23,7 +23,14 @@ from kling_adapters.models._gateway import HISTORY_LAG
 from kling_adapters.protocol.collect import open_destination
 from kling_adapters.protocol.file_names import check_unique_per_job
 from kling_adapters.protocol.job_search import look_for_jobs
-from kling_adapters.protocol.job_step import JobEnd, JobProgress, advance_job, make_error
+from kling_adapters.protocol.job_step import (
+    NOT_STORED,
+    UNFINISHED,
+    JobEnd,
+    JobProgress,
+    advance_job,
+    make_error,
+)
 from kling_adapters.protocol.recall import read_body
 from kling_adapters.protocol.reconcile import next_look_delay
 from kling_adapters.protocol.request_history import HISTORY_BUDGET, HistoryUnavailable
@@ -36,7 +43,9 @@ if TYPE_CHECKING:
     from kling_adapters.protocol.batch_requests import Request
 
 __all__ = [
+    "NOT_STORED",
     "SEARCH_SECONDS",
+    "UNFINISHED",
     "EngineClient",
     "JobEnd",
     "JobProgress",

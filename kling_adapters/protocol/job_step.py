@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from kling_adapters import errors
 from kling_adapters.api_errors import ApiError
@@ -18,9 +18,9 @@ from kling_adapters.protocol.session import JobRef, Session
 from kling_adapters.protocol.single_poll import PollProgress, poll_once
 from kling_adapters.result import Metrics, ResultData
 
-NOT_STORED = "NOT STORED"
+NOT_STORED: Final = "NOT STORED"
 """The job completed, and its output can no longer be stored."""
-UNFINISHED = "UNFINISHED"
+UNFINISHED: Final = "UNFINISHED"
 """The job has not ended, and is not polled any more."""
 _LONGEST_WAIT = 86400.0
 """Seconds after the submit for which a job is polled."""

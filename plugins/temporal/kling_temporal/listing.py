@@ -8,13 +8,14 @@ from typing import Final
 
 from temporalio.client import Client, WorkflowExecutionStatus
 
+from kling_adapters.engine import NOT_STORED, UNFINISHED
 from kling_temporal import payloads
 from kling_temporal.store import quote
 
 _MAX_PROBLEMS: Final = 50
 _MAX_NAMES: Final = 20
 _PROBLEMS: Final = frozenset(
-    {payloads.UNCERTAIN, payloads.SEARCHING, payloads.NOT_STORED, payloads.REFUSED, payloads.UNFINISHED}
+    {payloads.UNCERTAIN, payloads.SEARCHING, NOT_STORED, payloads.REFUSED, UNFINISHED}
 )
 
 

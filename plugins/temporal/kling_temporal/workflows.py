@@ -10,7 +10,7 @@ from temporalio import exceptions, workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, TimeoutType
 
-from kling_adapters.engine import SEARCH_SECONDS, JobEnd, JobRecord
+from kling_adapters.engine import SEARCH_SECONDS, UNFINISHED, JobEnd, JobRecord
 from kling_temporal import payloads
 from kling_temporal.payloads import Accepted, Intent, Search
 
@@ -145,7 +145,7 @@ async def _collect(step: str, job: JobRecord, *arguments: Any) -> JobEnd:
         )
     except ActivityError as error:
         if workflow.cancellation_reason() is None:
-            return JobEnd(payloads.UNFINISHED, job.request_id, reason=str(error.cause))
+            return JobEnd(UNFINISHED, job.request_id, reason=str(error.cause))
         return _cancel(job)
     return end
 
